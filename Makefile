@@ -1,0 +1,50 @@
+# Everything here works from a fresh clone with Python 3.11 to 3.13, git and make. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+UV := $(BIN)/uv pip
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+
+.PHONY: help setup dev torch demo test lint bench lock clean
+help: ## what can be made here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+.venv/bootstrap: requirements/bootstrap.lock
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.13; get it with: apt-get install python3 python3-venv (or from python.org)"; exit 2; }
+	@$(PYTHON) -m venv .venv || { echo "make: this Python has no venv module; get it with: apt-get install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# One stamp per lock file; the larger environments hold the smaller ones at the same versions.
+.venv/%: requirements/%.lock pyproject.toml .venv/bootstrap
+	@echo "installing requirements/$*.lock into .venv"
+	@$(UV) install --quiet --require-hashes --no-deps -r $<
+	@$(UV) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/demo ## .venv with the command tidegate (no torch, under 700 MB)
+dev: .venv/dev ## the same with test and lint tools
+torch: .venv/torch ## the same with torch and transformers, 5 GB: the reference in tests
+
+demo: setup ## the main job: bursty traffic, a scale-to-zero endpoint, the loop, a report
+	@$(BIN)/tidegate demo
+
+lint: dev ## style, types and import contracts
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+# In CI a missing part is a failure, so the part is installed; elsewhere its tests are skipped and counted.
+test: lint $(if $(CI),torch) ## every test that this machine can run
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+bench: setup ## measurements, reported and never asserted
+	$(BIN)/python -m tests.benchmarks
+
+lock: dev ## new versions into requirements/*.lock (hashes, no addresses)
+	@bash requirements/lock.sh $(BIN)
+
+clean: ## remove the environment and what runs left behind
+	rm -rf .venv .cache runs .coverage .pytest_cache .ruff_cache .hypothesis

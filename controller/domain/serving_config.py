@@ -1,0 +1,160 @@
+"""The settings that are tuned, what changing each one costs, and the server law a platform states.
+
+The settings travel from the optimiser through a decision to the platform; the server has its own, smaller noun
+(`HotSettings`), and the two meet as text in the heartbeat.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Literal
+
+from controller.errors import BadInputError
+
+PriceOfChange = Literal["hot", "warm", "slow"]
+ServerLaw = Literal["infinite_timer", "finite_work_conserving", "knative_pods"]
+
+PRICE_OF_CHANGE: dict[str, PriceOfChange] = {
+    "max_batch_size": "hot",
+    "batch_tokens": "hot",
+    "max_queue_delay_s": "hot",
+    "max_queue_length": "hot",
+    "workers": "hot",
+    "min_scale": "warm",
+    "max_scale": "warm",
+    "target": "warm",
+    "container_concurrency": "slow",
+    "memory_mb": "slow",
+}
+"""Hot: inside a running server within a second. Warm: about two seconds, no restart. Slow: a new revision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """One setting of a service. The defaults are the untuned ones: our server's, and Knative's."""
+
+    max_batch_size: int = 8
+    """Most requests in one batch (B)."""
+    batch_tokens: int = 512
+    """Most padded tokens in one batch: batch size times its longest request."""
+    max_queue_delay_s: float = 0.0
+    """Longest wait for company after the first request of a batch (T); 0 is work-conserving."""
+    max_queue_length: int = 1000
+    """Requests that may wait in one server; the next one is answered 429."""
+    workers: int = 1
+    """Worker processes that take batches in one instance."""
+    min_scale: int = 0
+    """Fewest instances; 0 allows scale to zero."""
+    max_scale: int = 0
+    """Most instances; 0 is no bound, as in Knative."""
+    target: float = 100.0
+    """Requests in parallel that the autoscaler aims at per instance, before the utilisation factor."""
+    container_concurrency: int = 0
+    """Hard bound of requests in parallel per instance; 0 is none."""
+    memory_mb: int | None = None
+    """Memory of one instance where the platform prices it; None where it is not a setting."""
+
+    def __post_init__(self) -> None:
+        for name, low in _LOWEST.items():
+            value: object = getattr(self, name)
+            if value is None and name == "memory_mb":
+                continue
+            whole = name not in _REAL
+            kinds = int if whole else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value < math.inf:
+                kind = "a whole number" if whole else "a number"
+                raise BadInputError(f"setting {name}: needs {kind} of at least {low:g}, got {value!r}")
+        if self.max_scale and self.min_scale > self.max_scale:
+            raise BadInputError(f"setting min_scale: {self.min_scale} is above max_scale {self.max_scale}; lower it")
+
+    @classmethod
+    def from_document(cls, document: object, *, where: str) -> ServingConfig:
+        """Parse a JSON object that holds any of the settings; the others keep their defaults.
+
+        Raises:
+            BadInputError: not an object, an unknown name, or a value out of range.
+        """
+        if not isinstance(document, dict):
+            raise BadInputError(f"{where}: needs an object of settings, got {type(document).__name__}")
+        known = {field.name for field in fields(cls)}
+        for name in document:
+            if name not in known:
+                raise BadInputError(f"{where}: unknown setting {name!r}; known are {', '.join(sorted(known))}")
+        return cls(**document)
+
+    def to_document(self) -> dict[str, int | float | None]:
+        """Return the settings as JSON values."""
+        return asdict(self)
+
+    def changes_from(self, other: ServingConfig) -> dict[str, tuple[int | float | None, int | float | None]]:
+        """Return the settings that differ, each as (theirs, ours)."""
+        mine, theirs = self.to_document(), other.to_document()
+        return {name: (theirs[name], mine[name]) for name in mine if mine[name] != theirs[name]}
+
+    def with_prices(self, wanted: ServingConfig, prices: set[PriceOfChange]) -> ServingConfig:
+        """Return this setting with those knobs of `wanted` whose change costs one of `prices`."""
+        return replace(
+            self, **{name: getattr(wanted, name) for name, price in PRICE_OF_CHANGE.items() if price in prices}
+        )
+
+
+_REAL = {"max_queue_delay_s", "target"}
+_LOWEST: dict[str, float] = {
+    "max_batch_size": 1,
+    "batch_tokens": 1,
+    "max_queue_delay_s": 0,
+    "max_queue_length": 1,
+    "workers": 1,
+    "min_scale": 0,
+    "max_scale": 0,
+    "target": 0.01,
+    "container_concurrency": 0,
+    "memory_mb": 1,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoscalerSettings:
+    """Knative's autoscaler settings that are not tuned, under Knative's names and with its defaults."""
+
+    window_s: float = 60.0
+    """Stable window."""
+    panic_window_percentage: float = 10.0
+    """Panic window as a share of the stable one."""
+    panic_threshold_percentage: float = 200.0
+    """Panic when the panic window wants this share of the ready instances, or more."""
+    target_utilization_percentage: float = 70.0
+    """Multiplies every target."""
+    target_burst_capacity: float = 211.0
+    """Spare requests in parallel below which the activator stays in the path; -1 is always."""
+    max_scale_up_rate: float = 1000.0
+    """Largest factor of growth in one tick."""
+    max_scale_down_rate: float = 2.0
+    """Largest factor of shrinking in one tick."""
+    scale_down_delay_s: float = 0.0
+    """A lower wish must hold this long before it is followed."""
+    scale_to_zero_grace_period_s: float = 30.0
+    """How long the last instance stays after the wish for zero."""
+    scale_to_zero_pod_retention_period_s: float = 0.0
+    """Least time the last instance stays."""
+    tick_s: float = 2.0
+    """Time between two decisions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceShape:
+    """What one instance is given, what the machine below has, and how an instance starts."""
+
+    vcpu: float = 1.0
+    """vCPUs one instance is billed for."""
+    memory_mb: int = 512
+    """Memory one instance is billed for."""
+    cores: float = math.inf
+    """Cores that all instances share (one for the demo); infinite where each instance has its own."""
+    cold_start_s: float = 0.6
+    """From the wish for an instance to its readiness, on an idle core."""
+    cold_start_cpu_s: float = 0.5
+    """CPU time an instance burns while it starts; it competes for the shared cores."""
+    max_instances: int = 20
+    """What the platform can hold, whatever the autoscaler wants."""
