@@ -1,0 +1,77 @@
+"""Price lists: what a second of memory or CPU costs; versioned JSON files in `prices/`, or one's own file.
+
+A list names the source of each price. `GB` is 1024 MB, as on the bills.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.domain.documents import as_object, get_number, get_text, read_json
+
+PRICE_LISTS = Path(__file__).parent / "prices"
+DEFAULT_PRICE_LIST = "2026-09"
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaPrices:
+    """Prices of one architecture of AWS Lambda; a call is billed in whole steps of `granularity_s`."""
+
+    gb_second_usd: float
+    request_usd: float
+    granularity_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPrices:
+    """Prices of a cluster's own nodes."""
+
+    vcpu_second_usd: float
+    gb_second_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """One price list."""
+
+    version: str
+    lambda_x86: LambdaPrices
+    lambda_arm: LambdaPrices
+    cluster: ClusterPrices
+
+
+def load_prices(name: str = DEFAULT_PRICE_LIST) -> Prices:
+    """Read a price list by its version, or from the path of one's own file.
+
+    Raises:
+        BadInputError: unreadable, no JSON, a price missing or negative.
+    """
+    path = PRICE_LISTS / f"{name}.json"
+    if not path.exists():
+        path = Path(name)
+    known = ", ".join(sorted(file.stem for file in PRICE_LISTS.glob("*.json")))
+    document = as_object(read_json(path, remedy=f"give a file, or one of {known}"), str(path))
+    return Prices(
+        version=get_text(document, "version", str(path)),
+        lambda_x86=_lambda_prices(document.get("lambda_x86"), f"{path}: lambda_x86"),
+        lambda_arm=_lambda_prices(document.get("lambda_arm"), f"{path}: lambda_arm"),
+        cluster=_cluster_prices(document.get("cluster"), f"{path}: cluster"),
+    )
+
+
+def _lambda_prices(document: object, where: str) -> LambdaPrices:
+    fields = as_object(document, where)
+    return LambdaPrices(
+        gb_second_usd=get_number(fields, "gb_second_usd", where, above=0),
+        request_usd=get_number(fields, "request_usd", where, above=0),
+        granularity_s=get_number(fields, "granularity_s", where, above=0),
+    )
+
+
+def _cluster_prices(document: object, where: str) -> ClusterPrices:
+    fields = as_object(document, where)
+    return ClusterPrices(
+        vcpu_second_usd=get_number(fields, "vcpu_second_usd", where, above=0),
+        gb_second_usd=get_number(fields, "gb_second_usd", where, above=0),
+    )
