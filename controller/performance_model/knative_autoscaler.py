@@ -163,7 +163,7 @@ class Autoscaler:
         return min(wish, self.config.max_scale) if self.config.max_scale else wish
 
     def _excess_burst_capacity(self, ready: int, panic: float) -> float:
-        """Return ready x target - burst capacity - requests in parallel now; 0 and -1 are fixed answers, as in Knative."""
+        """Return ready x target - burst capacity - requests in parallel; 0 and -1 are fixed answers, as in Knative."""
         burst = self.settings.target_burst_capacity
         if burst <= 0:
             return 0.0 if burst == 0 else -1.0
