@@ -1,0 +1,32 @@
+"""Token ids from JSON, checked: whole numbers inside the vocabulary, 1 to max_length of them."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from inference_service.api.http_io import kind_of
+from inference_service.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from inference_service.inference import ModelDescription, TokenIds
+
+
+def check_ids(value: object, where: str, model: ModelDescription) -> TokenIds:
+    """The ids of one text.
+
+    Raises:
+        InvalidInputError: naming `where`, the rule and what came instead.
+    """
+    if not isinstance(value, list):
+        raise InvalidInputError(f"{where} must be an array of token ids, not {kind_of(value)}")
+    ids: list[Any] = value
+    if not 1 <= len(ids) <= model.max_length:
+        raise InvalidInputError(f"{where} has {len(ids)} token ids, the model takes 1 to {model.max_length}")
+    if set(map(type, ids)) != {int}:  # bool is an int to isinstance
+        position, wrong = next((i, each) for i, each in enumerate(ids) if type(each) is not int)
+        raise InvalidInputError(f"{where}[{position}] must be a whole number, not {kind_of(wrong)} {str(wrong)[:40]}")
+    if min(ids) < 0 or max(ids) >= model.vocab_size:
+        position, wrong = next((i, each) for i, each in enumerate(ids) if not 0 <= each < model.vocab_size)
+        raise InvalidInputError(f"{where}[{position}] is {wrong}, token ids are 0 to {model.vocab_size - 1}")
+    return array("i", ids)
