@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m inference_service",
-        description="Answers prediction requests for one model; other settings come from TIDEGATE_* in the environment.",
+        description="Answers prediction requests for one model. Further settings: TIDEGATE_* in the environment.",
     )
     for name, meaning in _FLAGS.items():
         parser.add_argument(f"--{name}", help=meaning)

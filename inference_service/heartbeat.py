@@ -46,7 +46,7 @@ class HeartbeatSender:
 
     async def run(self) -> None:
         """Send until cancelled, at the pace that the controller asks for."""
-        while True:
+        while True:  # noqa: ASYNC110  the pause is the purpose: no event is being waited for
             await asyncio.sleep(await self.send())
 
     async def send(self) -> float:

@@ -116,11 +116,7 @@ class HotSettingsHolder:
             offered = parse_hot_settings(document, present=self.present)
             if offered.generation <= self.present.generation:
                 return
-            if offered.workers > self._started_workers:
-                started = self._started_workers
-                raise InvalidInputError(
-                    f"hot setting workers must be at most the {started} started, not {offered.workers}"
-                )
+            self._check_workers(offered)
         except InvalidInputError as error:
             self._count("refused")
             if str(error) != self._last_refusal:  # it comes again with every heartbeat
@@ -131,6 +127,11 @@ class HotSettingsHolder:
         self._count("applied")
         for callback in self._followers:
             callback(offered)
+
+    def _check_workers(self, offered: HotSettings) -> None:
+        if offered.workers > self._started_workers:
+            started = self._started_workers
+            raise InvalidInputError(f"hot setting workers must be at most the {started} started, not {offered.workers}")
 
     def _count(self, result: str) -> None:
         self._counters.config_reloads[result] = self._counters.config_reloads.get(result, 0) + 1

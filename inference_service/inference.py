@@ -1,9 +1,13 @@
 """Nouns of serving: the model as clients see it, a request, its items and what comes back for each."""
 
 from __future__ import annotations
-from collections.abc import Sequence
+
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Sequence
 
 TokenIds: TypeAlias = "array[int]"
 """Token ids of one text as 32-bit integers (array type code "i"), special tokens included."""

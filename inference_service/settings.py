@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from inference_service.errors import StartError
 
@@ -118,7 +119,8 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = 
         raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()} in the environment; known are {known}")
     texts.update(flags or {})
     texts = {"cache": _default_cache(environ)} | {name: text for name, text in texts.items() if text != ""}
-    return Settings(**{name: _parse(name, kinds[name], text) for name, text in texts.items()})
+    values: dict[str, Any] = {name: _parse(name, kinds[name], text) for name, text in texts.items()}
+    return Settings(**values)
 
 
 def _parse(name: str, kind: str, text: str) -> str | int | float:

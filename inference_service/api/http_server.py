@@ -1,5 +1,7 @@
-"""uvicorn's HTTP protocol on one listening socket, with a drain of our own: readiness, the queue and heartbeats have
-a say in when the server ends, so uvicorn's own Server with its signal handlers and polling is not used.
+"""uvicorn's HTTP protocol on one listening socket, with a drain of our own.
+
+Readiness, the queue and heartbeats have a say in when the server ends, so uvicorn's Server, which brings its own signal
+handlers and polling, is not used.
 """
 
 from __future__ import annotations

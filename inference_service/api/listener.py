@@ -25,7 +25,7 @@ def open_listener(settings: Settings, inherited_fd: int | None) -> socket.socket
             raise StartError(f"--fd {inherited_fd}: is no socket ({error.strerror})") from None
         if not is_listening:
             raise StartError(f"--fd {inherited_fd}: is no listening socket; bind and listen before the start")
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
         return listener
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -37,5 +37,5 @@ def open_listener(settings: Settings, inherited_fd: int | None) -> socket.socket
         listener.close()
         where = f"{settings.host}:{settings.port}"
         raise StartError(f"{where}: cannot listen there ({error.strerror}); choose another --host or --port") from None
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003  the standard library's signature
     return listener

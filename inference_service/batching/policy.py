@@ -24,11 +24,19 @@ class Waiting(Protocol):
     """What the policy sees of a queued request. Times are seconds on one monotonic clock."""
 
     @property
-    def tokens(self) -> int: ...
+    def tokens(self) -> int:
+        """Length."""
+        ...
+
     @property
-    def arrived_s(self) -> float: ...
+    def arrived_s(self) -> float:
+        """When it joined the queue."""
+        ...
+
     @property
-    def deadline_s(self) -> float: ...
+    def deadline_s(self) -> float:
+        """From when on it is not worth computing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from zlib import crc32
 
-from inference_service.inference import TokenIds
-from inference_service.settings import Settings
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference_service.inference import TokenIds
+    from inference_service.settings import Settings
 
 LABELS = ("negative", "positive")
 VOCAB_SIZE = 30_522

@@ -59,9 +59,19 @@ def describe_model(settings: Settings) -> ModelDescription:
     folder = Path(settings.model)
     manifest = _read_manifest(folder)
     for name in (graph_name(settings.precision), "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise StartError(f"{folder}: has no {name}; make the folder anew with python -m inference_service.prepare")
+        _check_file(folder / name, manifest.get("files"))
     return _description(settings, folder, manifest)
+
+
+def _check_file(path: Path, files: object) -> None:
+    """Its size only: reading tens of megabytes for a digest would double the cold start."""
+    if not path.is_file():
+        raise StartError(f"{path}: is missing; make the folder anew with python -m inference_service.prepare")
+    entry: object = files.get(path.name) if isinstance(files, dict) else None
+    expected: object = entry.get("bytes") if isinstance(entry, dict) else None
+    found = path.stat().st_size
+    if expected != found:
+        raise StartError(f"{path}: has {found} bytes, its manifest says {expected}; prepare the model anew")
 
 
 def graph_name(precision: str) -> str:
@@ -122,7 +132,8 @@ def load_runtime(settings: Settings) -> Runtime:
         return fake_runtime.FakeRuntime(settings)
     from inference_service.runtimes.onnx_runtime import OnnxRuntime  # noqa: PLC0415  imported by the zygote only
 
-    return OnnxRuntime(describe_model(settings))
+    description = describe_model(settings)
+    return OnnxRuntime(Path(description.folder) / graph_name(settings.precision), len(description.labels))
 
 
 def load_tokenizer(description: ModelDescription) -> Tokenizer:

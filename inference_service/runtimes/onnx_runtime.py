@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 # One thread each, set before the libraries start their own: a process with threads must not be forked.
@@ -15,12 +14,12 @@ import numpy as np  # noqa: E402  see above
 import onnxruntime as ort  # noqa: E402
 
 from inference_service.errors import StartError  # noqa: E402
-from inference_service.runtimes.loader import graph_name  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from inference_service.inference import ModelDescription, TokenIds
+    from inference_service.inference import TokenIds
 
 _DTYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 
@@ -30,17 +29,16 @@ class OnnxRuntime:
 
     fork_safe: ClassVar[bool] = True
 
-    def __init__(self, description: ModelDescription) -> None:
-        path = Path(description.folder) / graph_name(description.precision)
+    def __init__(self, path: Path, n_labels: int) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The prepared graph is already fused; optimising it again only costs start-up time.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        # The prepared graph is already fused; optimising it again costs start-up time and makes it no faster.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the engine has its own families of errors
+        except Exception as error:  # noqa: BLE001  the engine has its own families of errors
             raise StartError(f"{path}: cannot be loaded ({error}); prepare the model anew") from None
         inputs = {tensor.name: tensor.type for tensor in self._session.get_inputs()}
         if set(inputs) != {"input_ids", "attention_mask"} or not set(inputs.values()) <= _DTYPES.keys():
@@ -49,10 +47,8 @@ class OnnxRuntime:
         self._mask_dtype = _DTYPES[inputs["attention_mask"]]
         self._output = self._session.get_outputs()[0].name
         warm = self.predict(array("i", [0, 0]), [2])  # the first call allocates; no client should wait for it
-        if len(warm) != len(description.labels):
-            raise StartError(
-                f"{path}: answers {len(warm)} numbers for {len(description.labels)} labels of the manifest"
-            )
+        if len(warm) != n_labels:
+            raise StartError(f"{path}: answers {len(warm)} numbers for {n_labels} labels of the manifest")
 
     def predict(self, token_ids: TokenIds, lengths: Sequence[int]) -> array[float]:
         """Softmax of the logits, flat, shape (len(lengths) × n_labels). Texts are padded to the longest one."""

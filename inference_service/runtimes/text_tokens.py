@@ -24,7 +24,7 @@ class TextTokenizer:
     def __init__(self, path: Path, max_length: int) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
+        except Exception as error:  # noqa: BLE001  the library raises bare Exception
             raise StartError(f"{path}: cannot be read ({error}); prepare the model anew") from None
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.no_padding()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from inference_service.inference import TokenIds
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from inference_service.inference import TokenIds
 
 PREDICTED, FAILED, READY = 0, 1, 2
 """Kinds of answer: float32 probabilities; an error text; the worker has started and waits."""

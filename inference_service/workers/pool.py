@@ -55,6 +55,7 @@ class WorkerLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker has ended, whatever the reason."""
+        del exc
         self.is_ready = False
         if self.pending is not None and not self.pending.done():
             self.pending.set_exception(WorkerDiedError("the worker died twice while it computed this request"))
@@ -106,6 +107,7 @@ class ZygoteReports(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The zygote has ended, with the error that it reported or without a word."""
+        del exc
         self._on_death(self._error)
 
 

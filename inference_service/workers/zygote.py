@@ -48,7 +48,7 @@ def fork_zygote(settings: Settings, listener: socket.socket) -> ZygoteHandle:
         return ZygoteHandle(pid, orders, reports)
     for other in (orders, reports, listener):
         other.close()
-    _run(settings, zygote_orders, zygote_reports)
+    return _run(settings, zygote_orders, zygote_reports)
 
 
 def _run(settings: Settings, orders: socket.socket, reports: socket.socket) -> NoReturn:
