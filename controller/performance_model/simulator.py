@@ -75,6 +75,11 @@ class PodSimulator:
             self._cores, self._timers, mean_inside=self.ledger.mean_inside, on_ready=self._release_waiting
         )
 
+    @property
+    def arrived(self) -> int:
+        """Requests that have arrived by now."""
+        return self._next
+
     def offer(self, arrivals_s: ArrayLike, tokens: ArrayLike | None = None) -> None:
         """Add requests that arrive from now on.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from controller.domain.serving_config import PRICE_OF_CHANGE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         ServingConfig,
     )
 
+DEAREST_FIRST: tuple[PriceOfChange, ...] = ("slow", "warm", "hot")
 Changes = dict[str, tuple[int | float | None, int | float | None]]
 
 
@@ -47,6 +50,12 @@ class PlatformState:
     revision: str
     front_arrivals: Mapping[str, object]
     """Arrivals at the activator, those at zero included: the `bins` and `clock` of a heartbeat, with a `boot_id`."""
+
+
+def dearest_price(changes: Mapping[str, object]) -> PriceOfChange | None:
+    """Return the price of a change of these settings; None for no change."""
+    prices = {PRICE_OF_CHANGE[name] for name in changes}
+    return next((price for price in DEAREST_FIRST if price in prices), None)
 
 
 class Platform(Protocol):

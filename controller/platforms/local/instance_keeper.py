@@ -75,6 +75,13 @@ class InstanceKeeper:
         """Return a revision as it is shown."""
         return f"{self._service.name}-{revision:05d}"
 
+    @property
+    def failure(self) -> str | None:
+        """Why the newest instance did not start; None when the last start went well."""
+        if not self._failed_starts:
+            return None
+        return next((each.last_words() for each in reversed(self.instances) if each.exit_code is not None), "")
+
     async def run(self) -> None:
         """Tick until cancelled."""
         self._reconcile()

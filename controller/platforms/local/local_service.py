@@ -10,15 +10,14 @@ from uuid import uuid4
 from controller.domain.instance_log import write_instance_log
 from controller.domain.serving_config import PRICE_OF_CHANGE
 from controller.platforms.local.server_environment import server_environment, write_hot_settings
+from controller.platforms.protocol import dearest_price
 
 if TYPE_CHECKING:
     from controller.domain.instance_log import InstanceRow
-    from controller.domain.serving_config import PriceOfChange, ServingConfig
+    from controller.domain.serving_config import ServingConfig
     from controller.platforms.local.activator_settings import ActivatorSettings
     from controller.platforms.local.front import Front
     from controller.platforms.local.instance_keeper import InstanceKeeper
-
-_DEAREST: tuple[PriceOfChange, ...] = ("slow", "warm", "hot")
 
 
 class LocalService:
@@ -53,6 +52,7 @@ class LocalService:
             "revision": keeper.revision_name(keeper.revision),
             "ready": len(keeper.ready),
             "starting": len(keeper.starting),
+            "failure": keeper.failure,
             "queue": {"length": front.waiting, "in_parallel": front.in_parallel},
             "counters": front.counters,
             "scale": {
@@ -77,7 +77,7 @@ class LocalService:
         """Change the setting now and return the price, the changes, the generation and the revision."""
         keeper = self._keeper
         changes = config.changes_from(keeper.config)
-        price = next((each for each in _DEAREST if any(PRICE_OF_CHANGE[name] == each for name in changes)), None)
+        price = dearest_price(changes)
         # More workers than a server has started need a new server.
         if config.workers > self._workers:
             price, self._workers = "slow", config.workers
