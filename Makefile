@@ -41,7 +41,7 @@ test: lint $(if $(CI),torch) ## every test that this machine can run
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 bench: setup ## measurements, reported and never asserted
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python tests/benchmarks/run.py
 
 lock: dev ## new versions into requirements/*.lock (hashes, no addresses)
 	@bash requirements/lock.sh $(BIN)

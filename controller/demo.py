@@ -1,0 +1,212 @@
+"""The main job on one machine: one bursty schedule for tidegate, for untuned defaults and for the best fixed setting.
+
+`run_demo` is the table of contents: prepare the model, measure one core, draw the schedule, run it live three times,
+report. Servers have the first core; the load generator, the activator and the loop have the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from controller.control_loop import LoopSettings, loop_for
+from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
+from controller.errors import RunInvalidError, TidegateError
+from controller.reports.report import write_report
+from controller.reports.tables import verdict_table
+from controller.sweeps.best_fixed import find_best_fixed
+from controller.sweeps.capacity import measure_capacity
+from controller.sweeps.live_run import LiveRun, run_live
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from controller.domain.slo import LatencySlo
+
+STAGES = 7
+PEAK_SHARE = 0.6
+"""The schedule peaks at this share of one core's measured capacity, but for one burst."""
+BURST_SHARE = 1.25
+"""What that burst asks of the core."""
+AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
+"""Knative's defaults would wait 60 + 30 s before zero; a demo of 90 s has no time for that. All else is Knative's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    """What the user may choose."""
+
+    folder: Path
+    seed: int
+    slo: LatencySlo
+    model: str = "demo"
+    payloads: str = "short"
+
+
+def demo_arrivals(capacity_rps: float, rng: np.random.Generator) -> dict[str, object]:
+    """Draw about 90 s of traffic: quiet, bursts, one burst beyond the core, a lull, silence, and a return.
+
+    Args:
+        capacity_rps: what one core was measured to serve.
+        rng: decides rates, lengths of phases and where the great burst falls.
+
+    Returns:
+        An arrivals document of kind `phases`.
+    """
+
+    def share(low: float, high: float) -> float:
+        return float(capacity_rps * rng.uniform(low, high))
+
+    def poisson(rate_rps: float) -> dict[str, object]:
+        return {"kind": "poisson", "rate_rps": round(rate_rps, 3)}
+
+    def bursts(low_rps: float, high_rps: float, low_s: float, high_s: float) -> dict[str, object]:
+        leave = [[0, round(1 / low_s, 4)], [round(1 / high_s, 4), 0]]
+        return {"kind": "mmpp", "rates_rps": [round(low_rps, 3), round(high_rps, 3)], "switching_per_s": leave}
+
+    bursty = bursts(share(0.10, 0.20), share(0.50, PEAK_SHARE), 3.0, 2.0)
+    before = float(rng.uniform(8, 16))
+    phases = [
+        (float(rng.uniform(13, 17)), poisson(share(0.06, 0.10))),
+        (before, bursty),
+        (float(rng.uniform(1.5, 2.5)), poisson(BURST_SHARE * capacity_rps)),
+        (24 - before, bursty),
+        (float(rng.uniform(8, 12)), poisson(share(0.15, 0.30))),
+        (float(rng.uniform(16, 20)), poisson(0.0)),
+        (4.0, poisson(share(0.05, 0.08))),
+        (8.0, poisson(share(0.25, 0.40))),
+    ]
+    return {"kind": "phases", "phases": [{"duration_s": round(s, 3), "arrivals": each} for s, each in phases]}
+
+
+async def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Path:
+    """Run the whole demo and return the page it wrote.
+
+    Raises:
+        TidegateError: a stage failed; the message names it.
+        RunInvalidError: the load generator was late, so the figures must not be trusted.
+    """
+    server_cpus, other_cpus = split_cpus()
+    os.sched_setaffinity(0, other_cpus)
+    stage = Stages(say)
+
+    stage.begin("model: prepare it, or find it prepared")
+    await prepare_model(settings.model)
+
+    stage.begin("capacity: what one core serves")
+    capacity = await measure_capacity(
+        settings.folder / "capacity", settings.model, settings.payloads, (server_cpus, other_cpus), say
+    )
+    say(f"  {capacity.rps:.0f} requests/s; the schedule peaks at {PEAK_SHARE:.0%} of it, but for one burst")
+
+    arrivals = demo_arrivals(capacity.rps, np.random.default_rng(settings.seed))
+    duration_s = sum(float(phase["duration_s"]) for phase in arrivals["phases"])  # type: ignore[union-attr, index]
+    plan = LiveRun(
+        folder=settings.folder / "tidegate",
+        config=ServingConfig(),
+        autoscaler=AUTOSCALER,
+        shape=InstanceShape(cores=len(server_cpus), max_instances=6),
+        model=settings.model,
+        arrivals=arrivals,
+        seed=settings.seed,
+        duration_s=duration_s,
+        payloads=settings.payloads,
+        slo=settings.slo,
+        server_cpus=server_cpus,
+        other_cpus=other_cpus,
+    )
+
+    stage.begin(
+        f"tidegate: {duration_s:.0f} s live, the loop decides (window 6 s and grace 5 s; Knative: 60 s and 30 s)"
+    )
+    tuned = await run_live(plan, loop=loop_for(LoopSettings(slo=settings.slo), say), progress=say)
+
+    schedule = plan.folder / "schedule.csv"
+    stage.begin("untuned defaults: the same schedule, Knative's and our server's defaults")
+    defaults = await run_live(
+        replace(plan, folder=settings.folder / "defaults", schedule=schedule), loop=None, progress=say
+    )
+
+    stage.begin("best fixed setting in hindsight: found by simulation over the grid")
+    best = await asyncio.to_thread(find_best_fixed, plan, capacity.service, say)
+    say(f"  {best.describe()}")
+
+    stage.begin("best fixed setting: one live run to verify it")
+    fixed_run = replace(plan, folder=settings.folder / "best_fixed", schedule=schedule, config=best.config)
+    fixed = await run_live(fixed_run, loop=None, progress=say)
+
+    stage.begin("report")
+    write_demo_record(settings, capacity.rps, best.to_document())
+    report, page = write_report(settings.folder)
+    say(verdict_table(report))
+    for result in (tuned, defaults, fixed):
+        if not result.valid:
+            raise RunInvalidError(
+                f"the run in {result.folder} is invalid ({result.why}); close other programs and repeat"
+            )
+    return page
+
+
+def split_cpus() -> tuple[set[int], set[int]]:
+    """Return the cores of the servers and those of everything else; on one core they share it."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return {cpus[0]}, set(cpus[1:]) or {cpus[0]}
+
+
+class Stages:
+    """Numbered headings with the time since the start."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._begun = 0
+        self._start_s = time.monotonic()
+
+    def begin(self, title: str) -> None:
+        """Announce the next stage."""
+        self._begun += 1
+        self._say(f"[{self._begun}/{STAGES}] {time.monotonic() - self._start_s:4.0f} s  {title}")
+
+
+async def prepare_model(model: str) -> None:
+    """Prepare a demo model in a process of its own; a folder or the fake needs none.
+
+    Raises:
+        TidegateError: the preparation failed; its own line stands above.
+    """
+    if model not in ("demo", "demo-full"):
+        return
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "inference_service.prepare", model, "--if-missing", stdin=subprocess.DEVNULL
+    )
+    try:
+        code = await child.wait()
+    except asyncio.CancelledError:
+        child.terminate()
+        await child.wait()
+        raise
+    if code:
+        raise TidegateError(f"the model {model!r} could not be prepared (exit code {code}); see the line above")
+
+
+def write_demo_record(settings: DemoSettings, capacity_rps: float, best: dict[str, object]) -> None:
+    """Write demo.json: what the three runs share."""
+    record = {
+        "seed": settings.seed,
+        "capacity_rps": capacity_rps,
+        "slo": {"quantile": settings.slo.quantile, "bound_s": settings.slo.bound_s},
+        "model": settings.model,
+        "best_fixed": best,
+    }
+    path = settings.folder / "demo.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=2))
+    partial.replace(path)

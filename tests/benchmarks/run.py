@@ -1,0 +1,119 @@
+"""`make bench`: figures that are reported and never asserted; medians, since a shared machine drifts.
+
+Each line gives the figure, what it was taken over, and the gate or goal it belongs to.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from controller.arrivals.detection import ChangeDetector
+
+from controller.domain.service_time import TokenServiceTimes
+from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
+from controller.performance_model.simulator import PodSimulator
+
+ROUNDS = 5
+BODY = json.dumps({"instances": ["a wonderful film, warm and funny"]})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask(port: int, body: str = BODY) -> dict | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/v1/models/distilbert:predict", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return json.loads(answer.read()) if answer.status == 200 else None
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+def first_right_answer_s(model: str) -> float:
+    """From exec of the server to the first right answer, on a warm page cache."""
+    port = free_port()
+    started = time.perf_counter()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "inference_service", "--model", model, "--port", str(port)], stderr=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            answer = ask(port)
+            if answer and answer["predictions"][0]["label"] == "positive":
+                return time.perf_counter() - started
+            if time.perf_counter() - started > 30:
+                raise SystemExit("bench: the server gave no right answer within 30 s")
+            time.sleep(0.002)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def cold_start() -> str:
+    first_right_answer_s("demo")
+    times = [first_right_answer_s("demo") for _ in range(ROUNDS)]
+    return row("exec to first right answer", times, "s", "gate 0.6, stretch 0.5")
+
+
+def detector() -> str:
+    counts = np.random.default_rng(1).poisson(40, 20_000).tolist()
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        watch = ChangeDetector()
+        started = time.perf_counter()
+        for count in counts:
+            watch.update(count)
+        times.append((time.perf_counter() - started) / len(counts) * 1e6)
+    return row("detection, a bin", times, "µs", "below 100")
+
+
+def simulator() -> str:
+    rng = np.random.default_rng(1)
+    arrivals = np.sort(rng.uniform(0, 300, 30_000))
+    tokens = rng.integers(8, 40, arrivals.size)
+    service = TokenServiceTimes(per_batch_s=0.002, per_token_s=0.00008, cv=0.05)
+    rates: list[float] = []
+    for _ in range(ROUNDS):
+        simulated = PodSimulator(
+            ServingConfig(),
+            autoscaler=AutoscalerSettings(window_s=6.0),
+            shape=InstanceShape(cores=1),
+            service=service,
+            rng=np.random.default_rng(2),
+        )
+        started = time.perf_counter()
+        simulated.run(arrivals, tokens)
+        rates.append(arrivals.size / (time.perf_counter() - started) / 1000)
+    return row("pod simulator", rates, "k requests/s", "issue of the decision core: 1000")
+
+
+def row(name: str, values: list[float], unit: str, goal: str) -> str:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{name:<28} {middle:8.3g} {unit:<13} ({low:.3g} to {high:.3g}, {len(values)} rounds)  {goal}"
+
+
+def main() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    print(f"tidegate benchmarks: Python {sys.version.split()[0]}, {cpus} cores; medians (low to high)")  # noqa: T201
+    os.chdir(Path(__file__).parents[2])
+    for measure in (cold_start, detector, simulator):
+        print(measure(), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
