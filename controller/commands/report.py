@@ -1,0 +1,47 @@
+"""`tidegate report FOLDER`: the page and the figures of a demo, a run or a sweep."""
+
+from __future__ import annotations
+
+import json
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.errors import RunInvalidError
+from controller.reports.report import write_report
+from controller.reports.tables import verdict_table
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a demo, of one run, or of a sweep or tune")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument("--json", action="store_true", help="print report.json on stdout, nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write report.json and report.html into the folder; 4 when the run is invalid, as its page says too."""
+    folder: Path = arguments.folder
+    if (folder / "sweep.json").is_file():
+        from controller.reports.sweep_report import write_sweep_report  # noqa: PLC0415  Optuna takes half a second
+
+        document, page = write_sweep_report(folder)
+        _tell(arguments, document, "", page)
+        return 0
+    report, page = write_report(folder)
+    _tell(arguments, report.to_document(), verdict_table(report, is_terminal=sys.stdout.isatty()), page)
+    return RunInvalidError.exit_code if report.why_invalid else 0
+
+
+def _tell(arguments: argparse.Namespace, document: dict[str, object], table: str, page: Path) -> None:
+    if arguments.json:
+        sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
+    elif table:
+        sys.stdout.write(f"{table}\n\n")
+    sys.stderr.write(f"{page}\n")
+    if arguments.open:
+        webbrowser.open(page.resolve().as_uri())
