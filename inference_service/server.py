@@ -146,8 +146,10 @@ class Server:
         if self._start.settings.controller_url:
             await self._heartbeats.send()
         unfinished = self._counters.queue_length + self._counters.in_flight
+        self._batcher.give_up()
+        await asyncio.sleep(_POLL_S if unfinished else 0)  # for the errors to be written
         log_event("stopped", answered=self._counters.answered, unfinished=unfinished)
-        return self._is_idle()
+        return unfinished == 0
 
     def _is_idle(self) -> bool:
         return self._batcher.is_idle() and not self._http.has_open_requests()

@@ -32,7 +32,7 @@ class QueuedRequest:
         self.tokens = len(self.token_ids)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Requests that are computed together."""
 

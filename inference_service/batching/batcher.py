@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from inference_service.batching.batch import Batch, QueuedRequest
 from inference_service.batching.policy import BatchLimits, decide
-from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError
+from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._queue: list[QueuedRequest] = []
         self._retries: deque[QueuedRequest] = deque()
-        self._batches_out = 0
+        self._out: set[Batch] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self.apply(settings)
@@ -104,7 +104,18 @@ class Batcher:
 
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is being computed."""
-        return not self._queue and not self._retries and not self._batches_out
+        return not self._queue and not self._retries and not self._out
+
+    def give_up(self) -> None:
+        """Time has run out: whoever still waits for an answer gets an error."""
+        error = UnavailableError("the server stopped before this request was done; send it to another one")
+        for request in [*self._queue, *self._retries, *(each for batch in self._out for each in batch.requests)]:
+            if not request.answer.done():
+                self._counters.failed += 1
+                request.answer.set_exception(error)
+        self._queue.clear()
+        self._retries.clear()
+        self._counters.queue_length = 0
 
     def _advance(self) -> None:
         """Send batches while a worker is free and one is due; then arm the timer for what the policy waits for."""
@@ -130,13 +141,13 @@ class Batcher:
 
     def _send(self, batch: Batch) -> None:
         self._counters.in_flight += batch.size
-        self._batches_out += 1
+        self._out.add(batch)
         answer = self._sink.send([request.token_ids for request in batch.requests])
         answer.add_done_callback(partial(self._complete, batch))
 
     def _complete(self, batch: Batch, answer: asyncio.Future[BatchAnswer]) -> None:
         self._counters.in_flight -= batch.size
-        self._batches_out -= 1
+        self._out.discard(batch)
         error = answer.exception()
         if error is None:
             self._hand_out(batch, answer.result())

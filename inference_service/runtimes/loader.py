@@ -58,17 +58,30 @@ def describe_model(settings: Settings) -> ModelDescription:
         )
     folder = Path(settings.model)
     manifest = _read_manifest(folder)
-    for name in (graph_name(settings.precision), "tokenizer.json"):
-        _check_file(folder / name, manifest.get("files"))
+    for name, size in _files(folder, manifest, settings.precision).items():
+        _check_file(folder / name, size)
     return _description(settings, folder, manifest)
 
 
-def _check_file(path: Path, files: object) -> None:
+def _files(folder: Path, manifest: dict[str, Any], precision: str) -> dict[str, object]:
+    """Name and size of the files that this precision needs; a graph's weights lie beside it."""
+    try:
+        sizes: dict[str, object] = {str(name): entry["bytes"] for name, entry in manifest["files"].items()}
+        graph = graph_name(precision)
+        return {
+            name: sizes[name]
+            for name in (graph, f"{graph}.data", "tokenizer.json")
+            if name in sizes or "data" not in name
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        message = f"{folder / 'manifest.json'}: must list its files with their sizes ({error!r})"
+        raise StartError(f"{message}; prepare the model anew") from None
+
+
+def _check_file(path: Path, expected: object) -> None:
     """Its size only: reading tens of megabytes for a digest would double the cold start."""
     if not path.is_file():
         raise StartError(f"{path}: is missing; make the folder anew with python -m inference_service.prepare")
-    entry: object = files.get(path.name) if isinstance(files, dict) else None
-    expected: object = entry.get("bytes") if isinstance(entry, dict) else None
     found = path.stat().st_size
     if expected != found:
         raise StartError(f"{path}: has {found} bytes, its manifest says {expected}; prepare the model anew")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 # One thread each, set before the libraries start their own: a process with threads must not be forked.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
+# Since 1.29 the engine reports to its maker over the network, from a thread of its own, unless told not to.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np  # noqa: E402  see above
 import onnxruntime as ort  # noqa: E402

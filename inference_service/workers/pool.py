@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
@@ -201,8 +204,12 @@ class WorkerPool:
         """Close all channels; workers and zygote end when they see it."""
         self._is_closing = True
         for link in self._links:
-            if link is not None and link.transport is not None:
-                link.transport.close()
+            if link is None or link.transport is None:
+                continue
+            if link.pending is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(link.pid, signal.SIGKILL)  # or it would go on computing for nobody
+            link.transport.close()
         self._zygote.orders.close()
 
     async def _order(self, slot: int) -> None:
@@ -216,8 +223,9 @@ class WorkerPool:
             except OSError:
                 ours.close()
                 return  # the zygote is gone; its reports say so too
-        _, link = await self._loop.create_unix_connection(lambda: WorkerLink(self, slot), sock=ours)
-        self._links[slot] = link
+        # Known before it is connected: its first message can arrive before this coroutine goes on.
+        link = self._links[slot] = WorkerLink(self, slot)
+        await self._loop.create_unix_connection(lambda: link, sock=ours)
 
     def _free_link(self) -> WorkerLink | None:
         for link in self._links[: self.active]:

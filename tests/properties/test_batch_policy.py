@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inference_service.batching.length_groups import group_by_length
 from inference_service.batching.policy import BatchLimits, decide
 

@@ -4,6 +4,7 @@ import asyncio
 from array import array
 
 import pytest
+
 from inference_service.batching.batcher import Batcher
 from inference_service.counters import Counters
 from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError, WorkerDiedError
