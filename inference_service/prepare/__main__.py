@@ -28,7 +28,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], download: Downloa
         return _fail(str(error))
     except OSError as error:
         return _fail(
-            f"{error.filename or 'the model'}: {error.strerror or error}; free some space or give another --out"
+            f"{error.filename or 'the model'}: {error.strerror or error}; make room there or give another --out"
         )
     except KeyboardInterrupt:
         _say("interrupted; nothing was left behind")

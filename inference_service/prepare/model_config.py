@@ -79,7 +79,7 @@ def parse_config(document: Mapping[str, Any]) -> ModelConfig:
         ModelFolderError: another architecture, or a number of wrong type or out of range.
     """
     layout = document.get("model_type")
-    if layout not in _KEYS:
+    if not isinstance(layout, str) or layout not in _KEYS:
         raise ModelFolderError(f"config.json: model_type {layout!r} is not supported; {_REMEDY}")
     keys = _KEYS[layout]
     activation = document.get(keys["activation"], "gelu")

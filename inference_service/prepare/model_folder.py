@@ -101,8 +101,9 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     """
     weights = path.with_name(f"{path.name}.data")
     onnx.save_model(model, path, save_as_external_data=True, location=weights.name, size_threshold=_LEAST_MAPPED_BYTES)
-    # onnx makes this one file readable for its owner only; in a container the server is somebody else.
-    weights.chmod(path.stat().st_mode)
+    if weights.exists():
+        # onnx makes this one file readable for its owner only; in a container the server is somebody else.
+        weights.chmod(path.stat().st_mode)
 
 
 def _is_empty_folder(path: Path) -> bool:

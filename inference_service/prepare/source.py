@@ -26,9 +26,9 @@ def local_folder(source: str, download: Download) -> Path:
         SourceError: neither a folder nor an id, or the hub did not give the files.
     """
     path = Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         return path
-    if path.exists():
+    if source and path.exists():
         raise SourceError(f"{source} is a file; give the folder with config.json, tokenizer.json and model.safetensors")
     if not _HUB_ID.fullmatch(source):
         raise SourceError(f"{source!r} is no existing folder and no hub id such as owner/name; check the spelling")
