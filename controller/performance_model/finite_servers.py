@@ -30,6 +30,7 @@ def simulate(  # noqa: PLR0913  requests, a setting, and a platform with its cha
     autoscaler: AutoscalerSettings | None = None,
     shape: InstanceShape | None = None,
     initial_scale: int = 1,
+    until_s: float = 0.0,
 ) -> SimulationResult:
     """Serve these requests and return what was seen.
 
@@ -43,6 +44,7 @@ def simulate(  # noqa: PLR0913  requests, a setting, and a platform with its cha
         autoscaler: for `knative_pods`.
         shape: for `knative_pods` and `finite_work_conserving`.
         initial_scale: instances at time 0, for `knative_pods`.
+        until_s: instances are simulated, and paid for, at least until then.
     """
     if law == "infinite_timer":
         return _simulate_infinite_timer(arrival_s, tokens, config=config, service=service, rng=rng)
@@ -53,7 +55,7 @@ def simulate(  # noqa: PLR0913  requests, a setting, and a platform with its cha
     simulator = PodSimulator(
         config, service=service, rng=rng, autoscaler=autoscaler, shape=shape, initial_scale=initial_scale
     )
-    return replace(simulator.run(arrival_s, tokens), server_law=law)
+    return replace(simulator.run(arrival_s, tokens, until_s=until_s), server_law=law)
 
 
 def _simulate_infinite_timer(

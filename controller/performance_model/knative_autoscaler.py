@@ -68,14 +68,25 @@ class ConcurrencyWindow:
 
 
 class Autoscaler:
-    """The rule for one service. Call `observe` at least once a second and `decide` at each tick."""
+    """The rule for one service. Call `observe` at least once a second and `decide` at each tick.
 
-    def __init__(self, settings: AutoscalerSettings, config: ServingConfig, *, start_s: float = 0.0) -> None:
+    Args:
+        settings: Knative's settings that are not tuned.
+        config: the setting; its scale bounds, target and concurrency are read at each decision.
+        start_s: time of the start.
+        initial_scale: wished for until so many were ready once.
+    """
+
+    def __init__(
+        self, settings: AutoscalerSettings, config: ServingConfig, *, start_s: float = 0.0, initial_scale: int = 1
+    ) -> None:
         self.settings = settings
         self.config = config
         self._window = ConcurrencyWindow(settings.window_s)
         self._panic_window_s = max(settings.window_s * settings.panic_window_percentage / 100, LEAST_PANIC_WINDOW_S)
-        self._observed_s = start_s
+        self._start_s = self._observed_s = start_s
+        self._initial_scale = initial_scale
+        self._was_initial_scale_reached = False
         self._panic_s = math.nan
         self._panic_peak = 0
         self._zero_since_s = math.nan
@@ -116,7 +127,7 @@ class Autoscaler:
         stable = self._window.average(now_s, self.settings.window_s)
         panic = self._window.average(now_s, self._panic_window_s)
         if stable is None or panic is None:
-            return ScaleDecision(self._bounded(ready), False, -1.0, "nothing observed yet")  # noqa: FBT003  panic
+            return ScaleDecision(self._bounded(max(ready, self._initial_scale)), False, -1.0, "nothing observed yet")  # noqa: FBT003  panic
         base = max(1, ready)
         highest = math.ceil(self.settings.max_scale_up_rate * base)
         lowest = math.floor(base / self.settings.max_scale_down_rate)
@@ -149,10 +160,16 @@ class Autoscaler:
         return max(each for _, each in self._wishes)
 
     def _kept_before_zero(self, now_s: float, wish: int, ready: int) -> int:
-        """Keep the last instance for the grace period (or the retention period, if longer) after the wish for zero."""
-        if wish > 0:
+        """Keep the last instance for the grace period (or the retention period, if longer) after the wish for zero.
+
+        Zero is wished for after a whole window without a request, never after a partial one.
+        """
+        self._was_initial_scale_reached = self._was_initial_scale_reached or ready >= self._initial_scale
+        if not self._was_initial_scale_reached:
+            wish = max(wish, self._initial_scale)
+        if wish > 0 or now_s - self._start_s < self.settings.window_s:
             self._zero_since_s = math.nan
-            return wish
+            return max(wish, min(self._initial_scale, 1))
         if math.isnan(self._zero_since_s):
             self._zero_since_s = now_s
         kept_s = max(self.settings.scale_to_zero_grace_period_s, self.settings.scale_to_zero_pod_retention_period_s)

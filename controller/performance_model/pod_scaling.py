@@ -69,7 +69,7 @@ class PodScaling:
         """Those that take requests."""
         self._members: list[Pod] = []
         self._settings = settings
-        self._autoscaler = Autoscaler(settings, config)
+        self._autoscaler = Autoscaler(settings, config, initial_scale=initial_scale)
         self._bound = config.container_concurrency
         self._desired = min(max(initial_scale, config.min_scale), shape.max_instances)
         for _ in range(self._desired):

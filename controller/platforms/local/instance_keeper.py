@@ -55,7 +55,9 @@ class InstanceKeeper:
         """Every instance so far, oldest first."""
         self.decision = ScaleDecision(max(service.initial_scale, service.config.min_scale), False, -1.0, "start")  # noqa: FBT003  panic
         self._service, self._launch, self._front = service, launch, front
-        self._autoscaler = Autoscaler(service.autoscaler, service.config, start_s=monotonic())
+        self._autoscaler = Autoscaler(
+            service.autoscaler, service.config, start_s=monotonic(), initial_scale=service.initial_scale
+        )
         self._failed_starts = 0
         self._not_before_s = 0.0
         self._lives: set[asyncio.Task[None]] = set()

@@ -1,0 +1,174 @@
+"""`tidegate simulate`: replay arrivals through a simulated platform."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from controller.commands.output import format_s, print_json, print_table
+from controller.domain.arrival_process import read_arrivals, sample_arrivals
+from controller.domain.cost import call_cost_usd, instances_cost_usd
+from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
+from controller.domain.service_time import read_service_times
+from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServerLaw, ServingConfig
+from controller.domain.slo import LatencySlo
+from controller.domain.token_lengths import read_token_lengths
+from controller.errors import BadInputError
+from controller.performance_model.finite_servers import simulate
+
+if TYPE_CHECKING:
+    import argparse
+
+    from controller.domain.prices import Prices
+    from controller.performance_model.simulation_result import SimulationResult
+
+MOST_REQUESTS = 5_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `simulate`."""
+    parser.add_argument("--arrivals", type=Path, required=True, metavar="FILE", help="an arrivals document")
+    parser.add_argument("--service-times", type=Path, required=True, metavar="FILE", help="a service-times document")
+    parser.add_argument("--duration-s", type=float, required=True, metavar="D", help="how long requests arrive")
+    laws = ("knative_pods", "finite_work_conserving", "infinite_timer")
+    parser.add_argument("--server-law", choices=laws, default="knative_pods", help="default knative_pods")
+    parser.add_argument("--lengths", type=Path, metavar="FILE", help="tokens of one request a line; default 1 each")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON object of settings; flags below override")
+    for setting in fields(ServingConfig):
+        kind = float if setting.name in ("max_queue_delay_s", "target") else int
+        parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, help=f"default {setting.default}")
+    parser.add_argument("--cores", type=float, default=math.inf, help="that all instances share; default one each")
+    parser.add_argument("--cold-start-s", type=float, default=InstanceShape().cold_start_s, help="default 0.6")
+    parser.add_argument(
+        "--window-s", type=float, default=AutoscalerSettings().window_s, help="stable window; default 60"
+    )
+    grace_s = AutoscalerSettings().scale_to_zero_grace_period_s
+    parser.add_argument("--grace-period-s", type=float, default=grace_s, help="before zero; default 30")
+    parser.add_argument("--tick-s", type=float, default=AutoscalerSettings().tick_s, help="autoscaler's; default 2")
+    parser.add_argument("--initial-scale", type=int, default=1, help="instances at the start; default 1")
+    parser.add_argument("--slo-quantile", type=float, default=0.95, help="default 0.95")
+    parser.add_argument("--slo-s", type=float, help="latency bound; gives window_violation_ratio")
+    parser.add_argument("--prices", default=DEFAULT_PRICE_LIST, help=f"price list; default {DEFAULT_PRICE_LIST}")
+    parser.add_argument("--seed", type=int, default=1, help="default 1")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the documents, simulate, print; return the exit code.
+
+    Raises:
+        BadInputError: a flag or document that cannot be used.
+    """
+    slo = None if arguments.slo_s is None else LatencySlo(arguments.slo_quantile, arguments.slo_s)
+    prices = load_prices(arguments.prices)
+    config = _config(arguments)
+    result = _simulate(arguments, config)
+    document = _document(result, slo, prices, memory_mb=config.memory_mb)
+    if arguments.json:
+        print_json(document)
+    else:
+        _print(document, arguments.server_law)
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> SimulationResult:
+    _require(arguments, "duration_s", "cores", "window_s", "tick_s", positive=True)
+    _require(arguments, "grace_period_s", "cold_start_s", "initial_scale", "seed", positive=False)
+    service = read_service_times(arguments.service_times)
+    lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)
+    rng = np.random.default_rng(arguments.seed)
+    arrivals = sample_arrivals(read_arrivals(arguments.arrivals), duration_s=arguments.duration_s, rng=rng)
+    if arrivals.size > MOST_REQUESTS:
+        raise BadInputError(f"--duration-s: {arrivals.size} requests would arrive, at most {MOST_REQUESTS}; lower it")
+    autoscaler = AutoscalerSettings(
+        window_s=arguments.window_s, tick_s=arguments.tick_s, scale_to_zero_grace_period_s=arguments.grace_period_s
+    )
+    shape = InstanceShape()
+    cold_start_cpu_s = min(shape.cold_start_cpu_s, arguments.cold_start_s)
+    shape = replace(
+        shape, cores=arguments.cores, cold_start_s=arguments.cold_start_s, cold_start_cpu_s=cold_start_cpu_s
+    )
+    law: ServerLaw = arguments.server_law
+    tokens = None if lengths is None else lengths.sample(arrivals.size, rng)
+    return simulate(
+        law,
+        arrivals,
+        tokens,
+        config=config,
+        service=service,
+        rng=rng,
+        autoscaler=autoscaler,
+        shape=shape,
+        initial_scale=arguments.initial_scale,
+        until_s=arguments.duration_s,
+    )
+
+
+def _config(arguments: argparse.Namespace) -> ServingConfig:
+    config = ServingConfig()
+    if arguments.config is not None:
+        try:
+            document: object = json.loads(arguments.config.read_text())
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{arguments.config}: cannot be read ({error}); give a JSON object") from error
+        config = ServingConfig.from_document(document, where=str(arguments.config))
+    given = {setting.name: getattr(arguments, setting.name) for setting in fields(ServingConfig)}
+    return replace(config, **{name: value for name, value in given.items() if value is not None})
+
+
+def _require(arguments: argparse.Namespace, *names: str, positive: bool) -> None:
+    for name in names:
+        value: float = getattr(arguments, name)
+        fits = value > 0 if positive else value >= 0
+        if not fits or (math.isinf(value) and name != "cores"):
+            rule = "above 0" if positive else "of at least 0"
+            raise BadInputError(f"--{name.replace('_', '-')}: needs a number {rule}, got {value:g}")
+
+
+def _document(
+    result: SimulationResult, slo: LatencySlo | None, prices: Prices, *, memory_mb: int | None
+) -> dict[str, object]:
+    requests = result.arrival_s.size
+    classes = ("ok", "cold_start", "rejected", "expired", "error")
+    quantiles = {name: result.quantile_s(value) for name, value in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99))}
+    cost_usd = _cost_usd(result, prices, memory_mb)
+    return {
+        "requests": requests,
+        "by_class": {name: result.count(name) for name in classes},
+        # JSON has no infinity: null says that more than the rest got no right answer.
+        **{name: value if math.isfinite(value) else None for name, value in quantiles.items()},
+        "window_violation_ratio": None if slo is None else result.window_violation_ratio(slo),
+        "cost_per_million_usd": cost_usd / requests * 1e6 if cost_usd is not None and requests else None,
+        "cold_starts": len(result.instances) - sum(row.ready_s == 0 for row in result.instances),
+        "instance_seconds": result.instance_seconds,
+        "mean_batch_size": float(result.batch_size.mean()) if result.batch_size.size else None,
+        "method": "simulate",
+        "server_law": result.server_law,
+    }
+
+
+def _cost_usd(result: SimulationResult, prices: Prices, memory_mb: int | None) -> float | None:
+    """Return what calls cost under `infinite_timer` (None without a memory), else what instances cost."""
+    if result.server_law != "infinite_timer":
+        return instances_cost_usd(result.instances, prices.cluster, 0.0, result.until_s)
+    if memory_mb is None:
+        return None
+    return float(call_cost_usd(result.batch_s, memory_mb=memory_mb, prices=prices.lambda_x86).sum())
+
+
+def _print(document: dict[str, object], law: str) -> None:
+    rows = [(name.replace("_", " "), _shown(name, value)) for name, value in document.items()]
+    print_table("simulation", rows, why=f"one seeded run of the event simulator (server law {law}).")
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{each} {count}" for each, count in value.items())
+    if isinstance(value, float):
+        return format_s(value) if name.endswith("_s") else f"{value:.4g}"
+    return "-" if value is None else str(value)
