@@ -34,7 +34,7 @@ def decisions(report: Report) -> str:
                 Cell(each.kind),
                 Cell("\n".join(formats.changes(each.changes)) if each.action == "apply" else "keep", "lines"),
                 Cell(prices_of(each)),
-                Cell(each.reason, "why"),
+                Cell(each.reason.removeprefix(f"{each.action}: "), "why"),
                 Cell(_promise(each.prediction), "lines"),
             ],
         )

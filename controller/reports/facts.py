@@ -69,10 +69,9 @@ def _lateness(run: RunFolder) -> str:
     if behind_s.size == 0:
         return "sent nothing"
     p99_s, worst_s = (float(np.quantile(behind_s, each, method="inverted_cdf")) for each in (0.99, 1.0))
-    verdict = {True: "; it found itself on time", False: "; it found itself late"}
-    said = run.load.get("valid")
-    own = verdict[said] if isinstance(said, bool) else ""
-    return f"sent 99 % within {formats.seconds(p99_s)} of the intended time, all within {formats.seconds(worst_s)}{own}"
+    cpu_share = number(mapping(run.load, "generator"), "cpu_share")
+    cpu = f", used {formats.share(cpu_share)} of a core" if math.isfinite(cpu_share) else ""
+    return f"sent 99 % within {formats.seconds(p99_s)} of the intended time, all within {formats.seconds(worst_s)}{cpu}"
 
 
 def _price_list(prices: Prices) -> str:

@@ -103,10 +103,10 @@ def _bill_document(bill: Bill | None) -> Document:
     if bill is None:
         return {"instance_seconds": None}
     return {
-        "instance_seconds": bill.instance_s,
-        "starting_instance_seconds": bill.starting_s,
-        "vcpu_seconds": bill.vcpu_s,
-        "gb_seconds": bill.gb_s,
+        "instance_seconds": json_number(bill.instance_s),
+        "starting_instance_seconds": json_number(bill.starting_s),
+        "vcpu_seconds": json_number(bill.vcpu_s),
+        "gb_seconds": json_number(bill.gb_s),
     }
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
 from controller.reports import formats
+from controller.reports.forecast import median_p95_error
+from controller.reports.json_fields import number
 
 if TYPE_CHECKING:
     from controller.reports.column import Column
@@ -49,6 +51,27 @@ def subline(report: Report) -> str:
         f"The best fixed setting, chosen in hindsight and {how}, kept {formats.share(best.figures.attainment)} "
         f"at {formats.usd(best.figures.cost_per_million_usd)}."
     )
+
+
+def forecast_error(report: Report) -> str:
+    """Return how far off the predictions were; empty where none can be compared."""
+    error = median_p95_error(report.forecasts)
+    if not math.isfinite(error):
+        return ""
+    return f"Half of the predictions of p95 were within a factor of {error:.2f} of what was observed."
+
+
+def expectations(report: Report) -> list[str]:
+    """Return a sentence for each column that was simulated before it ran live."""
+    return [
+        f"The simulation of {formats.title_of(column.name)} said p95 {formats.seconds(number(said, 'p95_s'))}, "
+        f"{formats.share(1 - number(said, 'window_violation_ratio'))} of windows and "
+        f"{formats.usd(number(said, 'cost_per_million_usd'))} per million; "
+        f"live it had {formats.seconds(column.figures.p95_s)}, {formats.share(column.figures.attainment)} and "
+        f"{formats.usd(column.figures.cost_per_million_usd)}."
+        for column in report.columns
+        if (said := report.expected.get(column.name))
+    ]
 
 
 def cost_change(main: Column, other: Column) -> float:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SettingValue = int | float | str | None
+PROMISED = ("p95_s", "attainment", "cost_per_million_usd")
 Changes = dict[str, tuple[SettingValue, SettingValue]]
 
 
@@ -67,18 +68,14 @@ def read_applied(path: Path) -> tuple[AppliedChange, ...]:
 
 def _decision(where: str, line: Document) -> Decision:
     arrivals, promised = mapping(line, "arrivals"), mapping(line, "prediction")
-    prediction = (
-        Prediction(number(promised, "p95_s"), number(promised, "attainment"), number(promised, "cost_per_million_usd"))
-        if promised
-        else None
-    )
+    prediction = Prediction(*(number(promised, name) for name in PROMISED))
     return Decision(
         _at_s(where, line),
         text(line, "kind", "unknown"),
         text(line, "action", "keep"),
         text(line, "reason"),
         _changes(mapping(line, "changes")),
-        prediction,
+        prediction if any(math.isfinite(number(promised, name)) for name in PROMISED) else None,
         number(arrivals, "rate_rps"),
         number(arrivals, "fano"),
         text(arrivals, "law"),

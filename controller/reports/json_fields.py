@@ -68,8 +68,8 @@ def objects(document: Mapping[str, object], key: str) -> list[Document]:
 
 
 def json_number(value: float) -> float | None:
-    """Return a number as JSON can hold it: null for NaN and infinities."""
-    return value if math.isfinite(value) else None
+    """Return a number as JSON can hold it, with nine digits after the point; null for NaN and infinities."""
+    return round(value, 9) if math.isfinite(value) else None
 
 
 def _read(path: Path) -> str:

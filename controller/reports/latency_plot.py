@@ -48,7 +48,7 @@ def latency_figure(report: Report, paper: Sheet) -> Drawing:
 
 
 def draw_latency(drawing: Drawing, report: Report, column: Column, paper: Sheet, top: float) -> None:
-    """Draw one column as a panel with its title, `TITLE_PX + PANEL_PX` high."""
+    """Draw the latency of one column as a panel with its title, `TITLE_PX + PANEL_PX` high."""
     if column.run is None:
         return
     slo, figures = report.slo, column.figures
@@ -57,7 +57,7 @@ def draw_latency(drawing: Drawing, report: Report, column: Column, paper: Sheet,
     strip_px = UNANSWERED_PX if any(each.figures.unanswered for each in report.columns) else 0.0
     scale = Scale(low_s, high_s, floor, ceiling + strip_px, is_log=True)
     notes = (f"{formats.share(figures.attainment)} of windows", f"{formats.count(figures.late)} late")
-    draw_title(drawing, paper, top, (formats.title_of(column.name), *notes), column.name)
+    draw_title(drawing, paper, top, (f"{formats.title_of(column.name)}: latency", *notes), column.name)
     ticks = [tick for tick in scale.ticks(5) if abs(scale.at(tick) - scale.at(slo.bound_s)) > 9]
     draw_values(
         drawing, paper, scale, [(tick, f"{tick:g} s" if tick >= 1 else f"{tick * 1000:g} ms") for tick in ticks]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from controller.domain.slo import WINDOW_ARRIVALS
 from controller.reports import decision_tables, page_tables
-from controller.reports.forecast import median_p95_error
 from controller.reports.glossary import definitions, glossary
-from controller.reports.headline import headline, subline
+from controller.reports.headline import expectations, forecast_error, headline, subline
 from controller.reports.latency_plot import latency_figure
 from controller.reports.panels import both_sizes
 from controller.reports.plots import arrivals_figure, instances_figure
@@ -128,20 +126,15 @@ def _decisions(report: Report) -> str:
 
 
 def _forecasts(report: Report) -> str:
+    title = "Predicted against observed"
+    expected = "".join(f"<p>{prose(sentence)}</p>" for sentence in expectations(report))
     if not report.forecasts:
-        return section(
-            "forecasts", "Predicted against observed", "<p>Nothing was predicted, so nothing can be compared.</p>"
-        )
-    error = median_p95_error(report.forecasts)
-    said = (
-        f"Half of the predictions of p95 were within a factor of {error:.2f} of what was observed."
-        if math.isfinite(error)
-        else ""
-    )
+        return section("forecasts", title, expected or "<p>Nothing was predicted, so nothing can be compared.</p>")
     return section(
         "forecasts",
-        "Predicted against observed",
-        f"<p>{said}</p>" if said else "",
+        title,
+        f"<p>{prose(forecast_error(report))}</p>",
+        expected,
         _figure(
             report,
             forecasts_figure,

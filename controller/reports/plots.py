@@ -42,7 +42,7 @@ def draw_arrivals(drawing: Drawing, report: Report, paper: Sheet, top: float) ->
     peak = float(rates.max(initial=0.0))
     scale = Scale(0.0, peak * 1.08 or 1.0, floor, top + TITLE_PX)
     width = "each second" if bin_s == 1 else f"per second, over {bin_s:g} s"
-    draw_title(drawing, paper, top, (f"arrivals {width}", f"peak {formats.rate(peak)}"))
+    draw_title(drawing, paper, top, (f"arrivals {width}", f"peak {formats.rate(peak)}", "red: changes detected"))
     draw_values(drawing, paper, scale, [(tick, f"{tick:g}") for tick in scale.ticks(4)])
     corners = steps((np.arange(rates.size) * bin_s).tolist(), rates.tolist(), min(rates.size * bin_s, paper.time.high))
     x, y = paper.time.px(corners[0]), scale.px(corners[1])
@@ -112,7 +112,7 @@ def draw_instances(drawing: Drawing, column: Column, paper: Sheet, place: tuple[
     scale = Scale(0.0, max(most, 1) * 1.1, floor, top + TITLE_PX)
     starts = column.figures.cold_starts
     notes = (f"{formats.amount(column.bill.instance_s)} instance s", f"{starts} cold start{'' if starts == 1 else 's'}")
-    draw_title(drawing, paper, top, (formats.title_of(column.name), *notes), column.name)
+    draw_title(drawing, paper, top, (f"{formats.title_of(column.name)}: instances", *notes), column.name)
     draw_values(drawing, paper, scale, [(value, f"{value}") for value in sorted({0, 1, most})])
     for css, begins in (("area", "ready_s"), ("thin-line", "started_s")):
         corners = _counts(column.run, begins)

@@ -56,16 +56,16 @@ def write_report(folder: Path) -> tuple[Report, Path]:
 
 
 def _demo_report(folder: Path, manifest: Document) -> Report:
-    simulated = mapping(manifest, "simulated")
+    simulated = _simulated(manifest)
     runs = {name: read_run_folder(folder / name) for name in COLUMNS if (folder / name).is_dir()}
-    only_simulated = [name for name in COLUMNS if name not in runs and mapping(simulated, name)]
+    only_simulated = [name for name in COLUMNS if name not in runs and simulated.get(name)]
     missing = [name for name in COLUMNS if name not in runs and name not in only_simulated]
     if missing or not runs:
         raise BadInputError(
             f"{folder}: the demo did not finish, {' and '.join(missing or COLUMNS)} did not run; "
             f"run make demo again, or give one of its finished runs, such as {folder}/tidegate"
         )
-    columns = [_simulated_column(name, mapping(simulated, name)) for name in only_simulated]
+    columns = [_simulated_column(name, simulated[name]) for name in only_simulated]
     return _report(folder, manifest, runs, columns)
 
 
@@ -82,11 +82,7 @@ def _report(folder: Path, manifest: Document, runs: dict[str, RunFolder], simula
         slo=slo,
         prices=prices,
         columns=columns,
-        expected={
-            name: figures
-            for name in COLUMNS
-            if (figures := mapping(mapping(manifest, "simulated"), name)) and name in runs
-        },
+        expected={name: figures for name, figures in _simulated(manifest).items() if name in runs},
         decisions=main.decisions,
         applied=main.applied,
         forecasts=forecasts_of(main, slo, prices.cluster),
@@ -94,6 +90,13 @@ def _report(folder: Path, manifest: Document, runs: dict[str, RunFolder], simula
         facts=facts_of(manifest, columns, slo, prices),
         why_invalid=why_invalid(columns),
     )
+
+
+def _simulated(manifest: Document) -> dict[str, Document]:
+    """Return what demo.json states of a simulation, by column; the best fixed setting was found by one."""
+    best = mapping(manifest, "best_fixed")
+    stated = {"best_fixed": best} if "p95_s" in best else {}
+    return stated | {name: mapping(mapping(manifest, "simulated"), name) for name in mapping(manifest, "simulated")}
 
 
 def _place(column: Column) -> int:

@@ -76,12 +76,17 @@ def write_sample(folder: Path, *, seed: int = 1) -> None:
         )
         (run / "schedule.csv").write_text("index,intended_s,tokens,text_id\n" + schedule)
         _write_json(run / "run.json", _run_document(seed))
-        _write_json(run / "load.json", {"valid": True})
+        _write_json(run / "load.json", {"valid": True, "why": None, "generator": {"cpu_share": 0.31}})
     decisions = (files("controller.reports") / "sample_decisions.jsonl").read_text(encoding="utf-8")
     (folder / "tidegate" / "decisions.jsonl").write_text(decisions)
     (folder / "tidegate" / "settings.jsonl").write_text(_applied(decisions))
-    simulated = {"best_fixed": {"p95_s": 0.44, "window_violation_ratio": 0.01, "cost_per_million_usd": 0.31}}
-    _write_json(folder / "demo.json", {"seed": seed, "capacity_rps": 121.4, "slo": SLO, "simulated": simulated})
+    best = {
+        "config": {"max_batch_size": 16},
+        "p95_s": 0.21,
+        "window_violation_ratio": 0.01,
+        "cost_per_million_usd": 0.36,
+    }
+    _write_json(folder / "demo.json", {"seed": seed, "capacity_rps": 121.4, "slo": SLO, "best_fixed": best})
 
 
 def _arrivals(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,10 +109,10 @@ def _draw_forecasts(
 
 
 def log_ticks(scale: Scale) -> list[float]:
-    """Powers of ten where there are two at least, else 1, 2 and 5 times one."""
+    """Return powers of ten where there are three at least, else 1, 2 and 5 times one, else evenly spaced values."""
     powers = scale.ticks(4)
-    if len(powers) > 1:
-        return powers
     low, high = math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high))
-    fine = (digit * 10.0**power for power in range(low, high + 1) for digit in (1, 2, 5))
-    return [value for value in fine if scale.low <= value <= scale.high]
+    fine = [digit * 10.0**power for power in range(low, high + 1) for digit in (1, 2, 5)]
+    inside = [value for value in fine if scale.low <= value <= scale.high]
+    even = [value for value in replace(scale, is_log=False).ticks(4) if value > 0]
+    return next((ticks for ticks in (powers, inside) if len(ticks) > 2), even)

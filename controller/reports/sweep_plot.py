@@ -45,10 +45,13 @@ def pareto_figure(sweep: SweepRun, paper: Sheet) -> Drawing:
         x = np.repeat(x_scale.px(corners[:, 0]), 2)[1:]
         y = np.repeat(y_scale.px(corners[:, 1]), 2)[:-1]
         drawing.polyline(x, y, "front")
+    named: list[tuple[float, float]] = []
     for trial in shown:
         at = (x_scale.at(trial.cost_per_million_usd), y_scale.at(trial.p95_s))
         drawing.circle(*at, 5 if trial is sweep.best else 3.5, "trial" if trial.holds(sweep.slo) else "trial missed")
-        if trial in front or trial is sweep.best:
+        has_room = all(max(abs(at[0] - x), abs(at[1] - y)) > 14 for x, y in named)
+        if trial is sweep.best or (trial in front and has_room):
+            named.append(at)
             drawing.text(at[0] + 7, at[1] - 5, f"{trial.number}", "strong" if trial is sweep.best else "")
     return drawing
 

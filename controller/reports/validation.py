@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from controller.reports.json_fields import mapping, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +38,9 @@ def _own_reasons(run: RunFolder) -> list[str]:
 
 
 def _left_out(run: RunFolder) -> int:
-    """Warm-up requests are in the schedule, but not in the figures."""
-    value = run.load.get("warm_up")
-    return value if isinstance(value, int) else 0
+    """Return how many warm-up requests the run had: they are in the schedule, but not in the figures."""
+    count = number(mapping(mapping(run.load, "classes"), "warm_up"), "count")
+    return int(count) if math.isfinite(count) else 0
 
 
 def _stated_reasons(document: Document) -> list[str]:
