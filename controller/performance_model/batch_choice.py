@@ -5,6 +5,7 @@ The server's is inference_service/batching/policy.py; the planes share no code, 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def _fill(lengths: Sequence[int], *, most: int, budget: int, bound: int | None) 
     first = longest = lengths[0]
     near = range(1, len(lengths))
     if bound is not None:
-        # Whatever differs by more than the bound adds more padding than the bound, so it need not be sorted.
-        near = [i for i in near if -bound <= lengths[i] - first <= bound]
+        # What cannot join need not be sorted: a shorter one would be padded beyond the bound; a longer one lengthens
+        # all, so the k-th may exceed its predecessor by bound / k, and bound (1 + 1/2 + …) < bound (1 + ln most).
+        reach = bound * (1 + math.log(most))
+        near = [i for i in near if -bound <= lengths[i] - first <= reach]
     chosen = [0]
     for index in sorted(near, key=lambda i: abs(lengths[i] - first)):
         size = len(chosen) + 1

@@ -258,9 +258,10 @@ class PodSimulator:
         pod.batches.append(record)
         self._batches.append(record)
         self.ledger.answer(batch, now_s)
-        if self._waiting:
-            self._release_waiting(now_s)
+        # The server's own queue first: the activator learns of the free place only from the answer.
         if pod.queue:
             self._dispatch(pod, now_s)
+        if self._waiting:
+            self._release_waiting(now_s)
         if pod.state == "draining":
             self.scaling.stop_if_empty(pod, now_s)
