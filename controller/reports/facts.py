@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from controller.domain.serving_config import ServingConfig
+from controller.domain.serving_config import AutoscalerSettings, ServingConfig
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO, WINDOW_ARRIVALS
 from controller.reports import formats
 from controller.reports.json_fields import Document, mapping, number, text
@@ -38,6 +39,7 @@ def facts_of(manifest: Document, columns: Sequence[Column], slo: LatencySlo, pri
             if (settings := _settings(name, run))
         ),
         *_autoscaler(runs[0][1]),
+        *_service(runs[0][1]),
         *_versions(runs[0][1]),
     )
 
@@ -93,14 +95,28 @@ def _settings(name: str, run: RunFolder) -> str:
 
 
 def _autoscaler(run: RunFolder) -> Iterator[Fact]:
-    words = _listed(mapping(run.run, "autoscaler"))
-    if words:
-        yield "autoscaler, all columns", words
+    stated = mapping(run.run, "autoscaler")
+    knative = asdict(AutoscalerSettings())
+    if stated:
+        changed = _listed({name: value for name, value in stated.items() if value != knative.get(name)})
+        yield "autoscaler, all columns", f"Knative's defaults but for {changed}" if changed else "Knative's defaults"
 
 
 def _listed(settings: Document) -> str:
     plain = {name: value for name, value in settings.items() if isinstance(value, (int, float, str))}
     return ", ".join(f"{name} {formats.setting(name, value)}" for name, value in plain.items())
+
+
+def _service(run: RunFolder) -> Iterator[Fact]:
+    for name in ("model", "payloads", "protocol"):
+        if words := text(run.run, name):
+            yield name, words
+    machine = mapping(run.run, "machine")
+    cores, servers = number(machine, "cores"), run.run.get("server_cpus")
+    if math.isfinite(cores):
+        kind = " ".join(words for key in ("system", "architecture") if (words := text(machine, key)))
+        shared = f"; servers have {len(cast('list[object]', servers))} of them" if isinstance(servers, list) else ""
+        yield "machine", f"{cores:.0f} cores, {kind}{shared}"
 
 
 def _versions(run: RunFolder) -> Iterator[Fact]:

@@ -14,7 +14,7 @@ from controller.domain.request_log import RequestLog, read_request_log
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.reports.journal import AppliedChange, Decision, read_applied, read_decisions
-from controller.reports.json_fields import Document, mapping, number, read_object, read_object_if_there
+from controller.reports.json_fields import Document, mapping, number, read_object, read_object_if_there, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,11 +52,14 @@ def read_run_folder(path: Path) -> RunFolder:
     """Read a run's folder.
 
     Raises:
-        BadInputError: it is missing or half-written.
+        BadInputError: it is missing or half-written, or its run did not come to its end.
     """
     if not path.is_dir():
         raise BadInputError(f"{path}: no such folder; give the folder of a finished run, such as runs/demo-1")
     run = read_object(path / "run.json")
+    if run.get("finished") is False:
+        why = text(run, "why", "no reason given")
+        raise BadInputError(f"{path}: the run did not come to its end ({why}); run it again")
     schedule = _schedule_lines(path / "schedule.csv")
     return RunFolder(
         path,

@@ -148,6 +148,11 @@ def _run_document(seed: int) -> dict[str, object]:
     phases = [{"duration_s": s, "arrivals": {"kind": "poisson", "rate_rps": rate}} for s, rate in PHASES]
     return {
         "command": "tidegate demo",
+        "finished": True,
+        "model": "demo",
+        "payloads": "short",
+        "machine": {"cores": 2, "system": "Linux", "architecture": "x86_64"},
+        "server_cpus": [0],
         "seed": seed,
         "started_at": "2026-11-22T19:00:00Z",
         "duration_s": sum(duration_s for duration_s, _ in PHASES),

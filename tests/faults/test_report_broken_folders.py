@@ -34,6 +34,9 @@ BREAKS = {
     "no requests": lambda folder: (folder / "tidegate" / "requests.csv").unlink(),
     "no instances": lambda folder: (folder / "best_fixed" / "instances.csv").unlink(),
     "no run.json": lambda folder: (folder / "defaults" / "run.json").unlink(),
+    "a run that was interrupted": lambda folder: (folder / "tidegate" / "run.json").write_text(
+        '{"finished": false, "why": "interrupted"}'
+    ),
     "half a run.json": lambda folder: cut(folder / "tidegate" / "run.json"),
     "half a demo.json": lambda folder: cut(folder / "demo.json"),
     "half a row": lambda folder: cut(folder / "tidegate" / "requests.csv"),
