@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from inference_service.errors import StartError
 
@@ -90,10 +91,11 @@ class Settings:
             (0 <= self.drain_s <= 3600, "drain_s", "must be 0 to 3600 seconds"),
             (self.fake_busy in (0, 1), "fake_busy", "must be 0 or 1"),
             (
-                self.controller_url == "" or self.controller_url.startswith("http://"),
+                not self.controller_url or _is_http_url(self.controller_url),
                 "controller_url",
-                "must be http://…",
+                "must be http://host:port",
             ),
+            (self.controller_token.isprintable(), "controller_token", "must be one line of printable characters"),
             (bool(self.model_name) and not set(self.model_name) & set("/:?#% "), "model_name", "must fit into a URL"),
         ]
         rules += [
@@ -102,7 +104,16 @@ class Settings:
         ]
         for holds, name, rule in rules:
             if not holds:
-                raise StartError(f"{PREFIX}{name.upper()}={getattr(self, name)} {rule}")
+                shown = "…" if name == "controller_token" else getattr(self, name)
+                raise StartError(f"{PREFIX}{name.upper()}={shown} {rule}")
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme == "http" and bool(url.hostname) and url.port != 0 and text.isprintable() and " " not in text
+    except ValueError:
+        return False
 
 
 def read_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:

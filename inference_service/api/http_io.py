@@ -55,19 +55,18 @@ async def read_body(receive: Receive, headers: list[Header]) -> bytes:
     length = find_header(headers, b"content-length")
     if length is not None and length.isdigit() and int(length) > LARGEST_BODY:
         raise TooLargeError(f"the body has {int(length)} bytes, at most {LARGEST_BODY} are read; send less at once")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    parts = [body]
-    size = len(body)
-    while message["type"] != "http.disconnect" and message.get("more_body"):
+    parts: list[bytes] = []
+    size = 0
+    while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > LARGEST_BODY:
             raise TooLargeError(f"the body has more than {LARGEST_BODY} bytes; send less at once")
-    if message["type"] == "http.disconnect":
-        raise ClientGoneError
-    return b"".join(parts) if len(parts) > 1 else body
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
 def find_header(headers: list[Header], name: bytes) -> bytes | None:
