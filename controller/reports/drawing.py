@@ -139,10 +139,11 @@ def thin(
 
     No region that had a dot loses its last one, so outliers survive however many ordinary dots there are.
     """
+    rows = 1 << 20  # more rows than any picture has pixels, so that one whole number names a cell
     while x.size:
-        cells = np.unique(np.stack([np.round(x / cell_px), np.round(y / cell_px)], axis=1), axis=0)
-        if len(cells) <= most:
-            return cells[:, 0] * cell_px, cells[:, 1] * cell_px
+        cells = np.unique(np.round(x / cell_px).astype(np.int64) * rows + np.round(y / cell_px).astype(np.int64))
+        if cells.size <= most:
+            return cells // rows * cell_px, cells % rows * cell_px
         cell_px *= 1.25
     return x, y
 

@@ -46,14 +46,13 @@ def subline(report: Report) -> str:
     main, best = report.main, report.column("best_fixed")
     if best is None or best is main or best.figures.requests == 0:
         return ""
-    if report.expected.get("best_fixed", {}).get("feasible") is False:
-        begin = "No fixed setting of the grid was predicted to hold; the nearest"
-        return f"{begin} kept {formats.share(best.figures.attainment)} at {formats.usd(best.figures.cost_per_million_usd)}."
     how = "simulated" if best.kind == "simulated" else "run live"
-    return (
-        f"The best fixed setting, chosen in hindsight and {how}, kept {formats.share(best.figures.attainment)} "
-        f"at {formats.usd(best.figures.cost_per_million_usd)}."
-    )
+    if report.expected.get("best_fixed", {}).get("feasible") is False:
+        chosen = f"No fixed setting of the grid was predicted to hold; the nearest, {how},"
+    else:
+        chosen = f"The best fixed setting, chosen in hindsight and {how},"
+    kept, price = formats.share(best.figures.attainment), formats.usd(best.figures.cost_per_million_usd)
+    return f"{chosen} kept {kept} at {price}."
 
 
 def forecast_error(report: Report) -> str:

@@ -15,7 +15,7 @@ from controller.domain.slo import WINDOW_ARRIVALS
 from controller.reports import formats
 from controller.reports.column import late_requests
 from controller.reports.drawing import Drawing, Scale, thin
-from controller.reports.panels import AXIS_PX, TITLE_PX, draw_time_axis, draw_title, draw_values
+from controller.reports.panels import AXIS_PX, TITLE_PX, draw_time_axis, draw_title, draw_values, panel_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def draw_latency(drawing: Drawing, report: Report, column: Column, paper: Sheet,
     strip_px = UNANSWERED_PX if any(each.figures.unanswered for each in report.columns) else 0.0
     scale = Scale(low_s, high_s, floor, ceiling + strip_px, is_log=True)
     notes = (f"{formats.share(figures.attainment)} of windows", f"{formats.count(figures.late)} late")
-    draw_title(drawing, paper, top, (f"{formats.title_of(column.name)}: latency", *notes), column.name)
+    draw_title(drawing, paper, top, (panel_name(paper, column.name, "latency"), *notes), column.name)
     ticks = [tick for tick in scale.ticks(5) if abs(scale.at(tick) - scale.at(slo.bound_s)) > 9]
     draw_values(
         drawing, paper, scale, [(tick, f"{tick:g} s" if tick >= 1 else f"{tick * 1000:g} ms") for tick in ticks]
@@ -69,7 +69,7 @@ def draw_latency(drawing: Drawing, report: Report, column: Column, paper: Sheet,
     if not answered.all():
         x = np.unique(paper.time.px(log.intended_s[~answered]).round())
         drawing.dots(x, np.full(x.shape, ceiling + 7.0), "dots lost")
-        drawing.text(paper.left - 6, ceiling + 11, "none", "end late-text")
+        drawing.text(paper.left - 6, ceiling + 11, "lost", "end late-text")
     _draw_windows(drawing, paper, scale, column, slo)
     y_bound = scale.at(slo.bound_s)
     drawing.line((paper.left, y_bound), (paper.right, y_bound), "bound")

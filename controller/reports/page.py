@@ -91,6 +91,8 @@ def _over_time(report: Report) -> list[str]:
     q = f"p{report.slo.quantile * 100:g}"
     changes = "Thin red lines are alarms, bold ones regime changes."
     truth = " Black marks on top show where the law of the schedule really changed." if report.phases_s else ""
+    lost = any(column.figures.unanswered for column in report.columns)
+    strip = " The strip on top holds requests without a right answer." if lost else ""
     return [
         section("arrivals", "Arrivals", _figure(report, arrivals_figure, changes + truth)),
         section(
@@ -100,7 +102,7 @@ def _over_time(report: Report) -> list[str]:
                 report,
                 latency_figure,
                 f"Each dot is a request, on a logarithmic scale; red ones were late. The line is the {q} of the last "
-                f"{WINDOW_ARRIVALS} arrivals: where it runs above the dashed bound, shaded red, windows violate.",
+                f"{WINDOW_ARRIVALS} arrivals: where it is above the dashed bound, shaded red, windows violate.{strip}",
             ),
         ),
         section(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from controller.reports import formats
 from controller.reports.drawing import Drawing, Scale
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ def draw_title(drawing: Drawing, paper: Sheet, top: float, words: Sequence[str],
     drawing.text(paper.left, top + 14, name, f"title {css}")
     if notes:
         drawing.text(paper.right, top + 14, notes[0] if paper.is_narrow else ", ".join(notes), "note end")
+
+
+def panel_name(paper: Sheet, column: str, what: str) -> str:
+    """Return the name of a column's panel; a phone has no room for what it shows, and needs it less."""
+    return formats.title_of(column) if paper.is_narrow else f"{formats.title_of(column)}: {what}"
 
 
 def draw_values(drawing: Drawing, paper: Sheet, scale: Scale, labels: Sequence[tuple[float, str]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.reports import formats
 from controller.reports.drawing import Drawing, Scale, steps
-from controller.reports.panels import AXIS_PX, TITLE_PX, draw_time_axis, draw_title, draw_values
+from controller.reports.panels import AXIS_PX, TITLE_PX, draw_time_axis, draw_title, draw_values, panel_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def draw_instances(drawing: Drawing, column: Column, paper: Sheet, place: tuple[
     scale = Scale(0.0, max(most, 1) * 1.1, floor, top + TITLE_PX)
     starts = column.figures.cold_starts
     notes = (f"{formats.amount(column.bill.instance_s)} instance s", f"{starts} cold start{'' if starts == 1 else 's'}")
-    draw_title(drawing, paper, top, (f"{formats.title_of(column.name)}: instances", *notes), column.name)
+    draw_title(drawing, paper, top, (panel_name(paper, column.name, "instances"), *notes), column.name)
     draw_values(drawing, paper, scale, [(value, f"{value}") for value in sorted({0, 1, most})])
     for css, begins in (("area", "ready_s"), ("thin-line", "started_s")):
         corners = _counts(column.run, begins)

@@ -75,7 +75,9 @@ def test_the_best_fixed_setting_has_a_sentence_of_its_own(sample):
 def test_a_grid_without_a_setting_that_holds_is_said_to_have_none(sample):
     report = replace(with_figures(sample, best_fixed=figures(0.2, 0.39)), expected={"best_fixed": {"feasible": False}})
 
-    assert subline(report).startswith("No fixed setting of the grid was predicted to hold; the nearest kept 80 %")
+    assert subline(report).startswith(
+        "No fixed setting of the grid was predicted to hold; the nearest, run live, kept 80 %"
+    )
 
 
 def test_the_table_of_the_terminal_fits_80_columns_and_has_no_colour_for_a_file(sample):

@@ -82,16 +82,27 @@ class CrashingRunner:
 
 
 class StubbornRunner:
-    """Every other trial comes to nothing."""
+    """Some settings come to nothing, however often they are tried."""
 
-    def __init__(self, state):
-        self.state, self.count = state, 0
+    def __init__(self, state, sizes=(1, 4, 16)):
+        self.state, self.sizes, self.count = state, sizes, 0
 
     async def run(self, setting, folder):
         self.count += 1
-        if self.count % 2:
+        if setting["max_batch_size"] in self.sizes:
             return Outcome(self.state, "the load generator was late")
         return Outcome("Complete", figures=figures(ServingConfig(**setting)))
+
+
+class BusyOnceRunner:
+    """The machine is busy during the first run."""
+
+    def __init__(self):
+        self.inner = formula_runner()
+
+    async def run(self, setting, folder):
+        outcome = await self.inner.run(setting, folder)
+        return replace(outcome, state="Invalid", why="late") if len(self.inner.asked) == 1 else outcome
 
 
 async def test_a_grid_runs_whole_and_the_cheapest_setting_inside_the_objective_wins(tmp_path):
@@ -180,7 +191,7 @@ async def test_damaged_records_are_named(tmp_path, damage):
 
 @pytest.mark.parametrize("state", ["Failed", "Invalid"])
 async def test_more_failures_than_allowed_end_the_sweep(tmp_path, state):
-    with pytest.raises(TooManyFailuresError, match=r"2 of 3 trials .* 002: the load generator was late"):
+    with pytest.raises(TooManyFailuresError, match=r"2 of 3 trials .* 002: .*the load generator was late"):
         await run_sweep(sweep(maxFailedTrials=1), StubbornRunner(state), folder(tmp_path), resume=False, tell=ignore)
 
     status = json.loads((tmp_path / "out" / "sweep.json").read_text())["status"]
@@ -192,6 +203,33 @@ async def test_failures_inside_the_allowance_are_counted_and_the_rest_judged(tmp
 
     assert [each.state for each in result.records].count("Invalid") == 3
     assert result.best.parameters == {"max_batch_size": 8}
+
+
+async def test_whoever_resumes_gets_the_allowance_anew(tmp_path):
+    wanted = sweep(maxFailedTrials=1)
+    with pytest.raises(TooManyFailuresError):
+        await run_sweep(wanted, StubbornRunner("Failed"), folder(tmp_path), resume=False, tell=ignore)
+
+    result = await run_sweep(wanted, StubbornRunner("Failed"), folder(tmp_path), resume=True, tell=ignore)
+
+    assert [each.state for each in result.records].count("Failed") == 3
+
+
+async def test_an_invalid_run_is_repeated_once(tmp_path):
+    runner = BusyOnceRunner()
+
+    result = await run_sweep(sweep(), runner, folder(tmp_path), resume=False, tell=ignore)
+
+    assert [each.state for each in result.records] == ["Complete"] * 6
+    assert len(runner.inner.asked) == 7
+
+
+async def test_a_failed_run_is_not_repeated(tmp_path):
+    runner = StubbornRunner("Failed")
+
+    await run_sweep(sweep(), runner, folder(tmp_path), resume=False, tell=ignore)
+
+    assert runner.count == 6
 
 
 async def test_patience_ends_a_search_that_no_longer_gains(tmp_path):
