@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser.parse_args(arguments)
         options = check_options(given)
+        options.target.address()
         # Locust takes most of a second to import; bad input should not wait for it.
         from loadtest.one_process import run_load  # noqa: PLC0415  see the comment
 

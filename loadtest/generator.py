@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from loadtest.open_loop import Listener
     from loadtest.options import LoadOptions
 
-PRIORITY = -5
-"""Niceness while sending, where the system allows it: sends should not wait for others who share the core."""
+REAL_TIME_PRIORITY = 1
+"""Lowest of the real-time class. Beside a busy loop on its core, on a machine with six runnable processes for two
+cores, sends were at most 1.3 ms late, against 10 ms with niceness -20 and 44 ms with -5. The kernel leaves the others
+5 % of each core whatever happens."""
+NICENESS = -10
+"""Where real time is not allowed but this is."""
 YOUNG_OBJECTS = 20_000
 """New objects between two looks of the garbage collector; all that exists before the run is left out of them."""
 
@@ -38,6 +42,7 @@ class Share(TypedDict):
     request_class: list[str]
     reasons: dict[str, int]
     skipped: int
+    priority: str
     cpu_s: float
     elapsed_s: float
 
@@ -59,6 +64,7 @@ class Generator:
         self._duration_s = options.duration_s
         self._connections = Connections(options.target, address, timeout_s=options.timeout_s)
         self._loop = OpenLoop(sending, self._connections.exchange, listener)
+        self._priority = "ordinary"
         self._zero_s = 0.0
         self._cpu_before_s = 0.0
 
@@ -68,7 +74,7 @@ class Generator:
         Args:
             zero_s: time zero of the run on the clock of `time.monotonic`.
         """
-        _claim_the_machine()
+        self._priority = _claim_the_machine()
         self._zero_s, self._cpu_before_s = zero_s, time.process_time()
         progress = gevent.spawn(show_progress, self._loop.outcomes, zero_s=zero_s, duration_s=self._duration_s)
         try:
@@ -89,18 +95,28 @@ class Generator:
             "request_class": list(outcomes.request_class),
             "reasons": dict(outcomes.reasons),
             "skipped": outcomes.skipped,
+            "priority": self._priority,
             "cpu_s": time.process_time() - self._cpu_before_s,
             "elapsed_s": time.monotonic() - self._zero_s,
         }
 
 
-def _claim_the_machine() -> None:
-    """Take priority, file handles and freedom from long garbage collections, as far as the system gives them."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
+def _claim_the_machine() -> str:
+    """Take priority, file handles and freedom from long garbage collections, as far as the system gives them.
+
+    Returns:
+        The priority that was given.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has it, and only some users may
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME_PRIORITY))
+        return "real time"
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        return f"nice {NICENESS}"
+    return "ordinary"

@@ -63,10 +63,10 @@ class LoadRun:
         self._shares: list[Share] = []
 
     def attach(self) -> None:
-        """Check the server, write the schedule and listen to Locust.
+        """Listen to Locust and write the schedule.
 
         Raises:
-            BadInputError: nothing listens at --host, or --out cannot be written to.
+            BadInputError: --out cannot be written to.
         """
         # First of all, and without letting other greenlets run: a master may have sent it already.
         self._runner.register_message(START, self._on_start)
@@ -75,7 +75,6 @@ class LoadRun:
         self._runner.register_message(SHARE, self._on_share)
         self._environment.events.test_start.add_listener(self._on_test_start)
         self._environment.events.quitting.add_listener(self._on_quitting)
-        self._options.target.address()
         folder, schedule = self._options.folder, self._options.schedule
         folder.begin()
         folder.write("schedule.csv", lambda path: write_schedule(path, schedule))

@@ -37,7 +37,10 @@ def prepare(environment: Environment, **_: Any) -> None:
     try:
         if given is None or not (given.headless or given.worker):
             raise BadInputError("--headless: is missing; a schedule runs once, without the web page")
-        run = OpenLoopUser.load_run = LoadRun(check_options(given), environment)
+        options = check_options(given)
+        if not given.worker:
+            options.target.address()
+        run = OpenLoopUser.load_run = LoadRun(options, environment)
         run.attach()
     except TidegateError as error:
         sys.stderr.write(f"{error}\n")

@@ -20,7 +20,7 @@ def run_load(options: LoadOptions) -> LoadRun:
     """Run a load test from its first request to its files.
 
     Raises:
-        BadInputError: nothing listens at --host, or --out cannot be written to.
+        BadInputError: --out cannot be written to.
     """
     environment = Environment(user_classes=[OpenLoopUser], events=events)
     runner = environment.create_local_runner()

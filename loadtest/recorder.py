@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 from controller.domain.request_log import write_request_log
+from controller.errors import BadInputError
 from loadtest.outcomes import Outcomes, request_rows
 from loadtest.report import load_document
 from loadtest.validity import GeneratorFigures
@@ -46,6 +47,7 @@ def record(
         skipped=sum(share["skipped"] for share in shares),
         elapsed_s=max((share["elapsed_s"] for share in shares), default=0.0),
         workers=workers,
+        priority=", ".join(sorted({share["priority"] for share in shares})) or "none ran",
         reasons=sum((Counter(share["reasons"]) for share in shares), Counter[str]()),
         trouble=trouble,
     )
@@ -56,7 +58,12 @@ def record(
     document = load_document(rows, figures, options, started_at=started_at)
     name = "requests.interrupted.csv" if trouble else "requests.csv"
     options.folder.write(name, lambda path: write_request_log(path, rows))
-    options.folder.write("load.json", lambda path: _write_json(path, document))
+    try:
+        options.folder.write("load.json", lambda path: _write_json(path, document))
+    except BadInputError:
+        # Rows without a word on their validity could be mistaken for a result.
+        (options.folder.path / name).unlink(missing_ok=True)
+        raise
     return document
 
 

@@ -55,7 +55,7 @@ class LoadDocument(TypedDict):
     failures: dict[str, int]
     latency_s: dict[str, Percentiles]
     latency_with_failures_s: dict[str, Percentiles]
-    generator: dict[str, float | int | None]
+    generator: dict[str, float | int | str]
     seeds: dict[str, int | None]
     versions: dict[str, str]
     options: dict[str, object]
@@ -105,6 +105,7 @@ def load_document(
             "cpu_share": figures.cpu_share,
             "cpu_ms_per_request": 1000 * figures.cpu_s / len(rows),
             "workers": figures.workers,
+            "priority": figures.priority,
         },
         "seeds": {"schedule": options.seed},
         "versions": _versions(),

@@ -26,6 +26,7 @@ class GeneratorFigures:
         skipped: sends left out because `max_in_flight` requests were waiting.
         elapsed_s: from time zero to the last answer.
         workers: how many took part.
+        priority: which the system gave them.
         reasons: why answers were not right, with counts.
         trouble: what else spoils the run, such as an interruption.
     """
@@ -35,6 +36,7 @@ class GeneratorFigures:
     skipped: int
     elapsed_s: float
     workers: int
+    priority: str
     reasons: Mapping[str, int]
     trouble: str | None = None
 
