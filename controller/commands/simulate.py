@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.commands.output import format_s, print_json, print_table
-from controller.domain.arrival_process import read_arrivals, sample_arrivals
+from controller.domain.arrival_map import Map
+from controller.domain.arrival_process import (
+    ArrivalProcess,
+    Phases,
+    PoissonProcess,
+    Trace,
+    read_arrivals,
+    sample_arrivals,
+)
 from controller.domain.cost import call_cost_usd, instances_cost_usd
 from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
 from controller.domain.service_time import read_service_times
@@ -82,9 +90,11 @@ def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> Simulatio
     service = read_service_times(arguments.service_times)
     lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)
     rng = np.random.default_rng(arguments.seed)
-    arrivals = sample_arrivals(read_arrivals(arguments.arrivals), duration_s=arguments.duration_s, rng=rng)
-    if arrivals.size > MOST_REQUESTS:
-        raise BadInputError(f"--duration-s: {arrivals.size} requests would arrive, at most {MOST_REQUESTS}; lower it")
+    process = read_arrivals(arguments.arrivals)
+    expected = _highest_rate_rps(process) * arguments.duration_s
+    if expected > MOST_REQUESTS:
+        raise BadInputError(f"--duration-s: {expected:.3g} requests could arrive, at most {MOST_REQUESTS}; lower it")
+    arrivals = sample_arrivals(process, duration_s=arguments.duration_s, rng=rng)
     autoscaler = AutoscalerSettings(
         window_s=arguments.window_s, tick_s=arguments.tick_s, scale_to_zero_grace_period_s=arguments.grace_period_s
     )
@@ -107,6 +117,17 @@ def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> Simulatio
         initial_scale=arguments.initial_scale,
         until_s=arguments.duration_s,
     )
+
+
+def _highest_rate_rps(process: ArrivalProcess) -> float:
+    """Return the largest mean rate of any part; 0 for a trace, which has as many arrivals as it has."""
+    match process:
+        case PoissonProcess() | Map():
+            return process.rate_rps
+        case Phases():
+            return max((_highest_rate_rps(phase.arrivals) for phase in process.phases), default=0.0)
+        case Trace():
+            return 0.0
 
 
 def _config(arguments: argparse.Namespace) -> ServingConfig:

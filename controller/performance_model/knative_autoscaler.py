@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -112,10 +112,8 @@ class Autoscaler:
         """Decide at once when a request meets zero instances: at least one, without waiting for a tick."""
         self._zero_since_s = math.nan
         decision = self.decide(now_s, ready)
-        if decision.desired > 0:
-            return decision
-        wish = self._bounded(1)
-        return ScaleDecision(wish, decision.panic, decision.excess_burst_capacity, "a request waits and none is there")
+        wish = max(decision.desired, self._bounded(1))
+        return replace(decision, desired=wish, why="a request waits and no instance is there")
 
     def decide(self, now_s: float, ready: int) -> ScaleDecision:
         """Return the wish at this tick.
