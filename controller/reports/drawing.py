@@ -141,9 +141,9 @@ def thin(
     """
     rows = 1 << 20  # more rows than any picture has pixels, so that one whole number names a cell
     while x.size:
-        cells = np.unique(np.round(x / cell_px).astype(np.int64) * rows + np.round(y / cell_px).astype(np.int64))
+        cells = np.unique(np.round(x / cell_px) * rows + np.round(y / cell_px))
         if cells.size <= most:
-            return cells // rows * cell_px, cells % rows * cell_px
+            return np.floor(cells / rows) * cell_px, np.mod(cells, rows) * cell_px
         cell_px *= 1.25
     return x, y
 
