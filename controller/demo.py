@@ -9,28 +9,33 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.control_loop import LoopSettings, loop_for
+from controller.control_loop import control
+from controller.domain.prices import load_prices
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
-from controller.errors import RunInvalidError, TidegateError
+from controller.errors import RunInvalidError
+from controller.monitor.journal import Journal, StateFile
 from controller.reports.report import write_report
 from controller.reports.tables import verdict_table
+from controller.settings import LoopSettings
 from controller.sweeps.best_fixed import find_best_fixed
-from controller.sweeps.capacity import measure_capacity
+from controller.sweeps.capacity import ServiceWatch, measure_capacity
 from controller.sweeps.live_run import LiveRun, run_live
+from controller.sweeps.model_choice import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from controller.domain.slo import LatencySlo
+    from controller.platforms.protocol import Platform
+    from controller.telemetry.merge import HeartbeatMerge
+    from controller.telemetry.outbox import Outbox
 
 STAGES = 7
 PEAK_SHARE = 0.6
@@ -39,6 +44,8 @@ BURST_SHARE = 1.25
 """What that burst asks of the core."""
 AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
 """Knative's defaults would wait 60 + 30 s before zero; a demo of 90 s has no time for that. All else is Knative's."""
+MOST_INSTANCES = 6
+"""What the one core can hold in memory and sense; Knative alone would set no bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,52 +103,45 @@ async def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Path:
         RunInvalidError: the load generator was late, so the figures must not be trusted.
     """
     server_cpus, other_cpus = split_cpus()
-    os.sched_setaffinity(0, other_cpus)
     stage = Stages(say)
 
     stage.begin("model: prepare it, or find it prepared")
-    await prepare_model(settings.model)
+    await check_model(settings.model)
 
-    stage.begin("capacity: what one core serves")
-    capacity = await measure_capacity(
-        settings.folder / "capacity", settings.model, settings.payloads, (server_cpus, other_cpus), say
-    )
-    say(f"  {capacity.rps:.0f} requests/s; the schedule peaks at {PEAK_SHARE:.0%} of it, but for one burst")
-
-    arrivals = demo_arrivals(capacity.rps, np.random.default_rng(settings.seed))
-    duration_s = sum(float(phase["duration_s"]) for phase in arrivals["phases"])  # type: ignore[union-attr, index]
     plan = LiveRun(
-        folder=settings.folder / "tidegate",
+        folder=settings.folder / "capacity",
         config=ServingConfig(),
         autoscaler=AUTOSCALER,
-        shape=InstanceShape(cores=len(server_cpus), max_instances=6),
+        shape=InstanceShape(cores=len(server_cpus), max_instances=MOST_INSTANCES),
         model=settings.model,
-        arrivals=arrivals,
+        arrivals={},
         seed=settings.seed,
-        duration_s=duration_s,
+        duration_s=0.0,
         payloads=settings.payloads,
         slo=settings.slo,
         server_cpus=server_cpus,
         other_cpus=other_cpus,
     )
+    stage.begin("capacity: what one core serves")
+    capacity = await measure_capacity(plan, say)
+    say(f"  {capacity.rps:.0f} requests/s; the schedule peaks at {PEAK_SHARE:.0%} of it, but for one burst")
 
-    stage.begin(
-        f"tidegate: {duration_s:.0f} s live, the loop decides (window 6 s and grace 5 s; Knative: 60 s and 30 s)"
-    )
-    tuned = await run_live(plan, loop=loop_for(LoopSettings(slo=settings.slo), say), progress=say)
+    arrivals = demo_arrivals(capacity.rps, np.random.default_rng(settings.seed))
+    plan = replace(plan, folder=settings.folder / "tidegate", arrivals=arrivals, duration_s=length_s(arrivals))
+    stage.begin(f"tidegate: {plan.duration_s:.0f} s live; window 6 s, grace 5 s (Knative: 60 s, 30 s)")
+    tuned = await run_live(plan, loop=_Tuner(settings.slo, say), progress=say)
 
-    schedule = plan.folder / "schedule.csv"
-    stage.begin("untuned defaults: the same schedule, Knative's and our server's defaults")
-    defaults = await run_live(
-        replace(plan, folder=settings.folder / "defaults", schedule=schedule), loop=None, progress=say
-    )
+    plan = replace(plan, schedule=plan.folder / "schedule.csv")
+    stage.begin("untuned defaults: the same schedule with Knative's and our server's defaults")
+    watch = ServiceWatch(plan)
+    defaults = await run_live(replace(plan, folder=settings.folder / "defaults"), loop=watch, progress=say)
 
-    stage.begin("best fixed setting in hindsight: found by simulation over the grid")
-    best = await asyncio.to_thread(find_best_fixed, plan, capacity.service, say)
+    stage.begin("best fixed setting in hindsight: a grid, simulated on this schedule")
+    best = await asyncio.to_thread(find_best_fixed, plan, watch.service())
     say(f"  {best.describe()}")
 
-    stage.begin("best fixed setting: one live run to verify it")
-    fixed_run = replace(plan, folder=settings.folder / "best_fixed", schedule=schedule, config=best.config)
+    stage.begin("best fixed setting: one live run verifies it")
+    fixed_run = replace(plan, folder=settings.folder / "best_fixed", config=best.config)
     fixed = await run_live(fixed_run, loop=None, progress=say)
 
     stage.begin("report")
@@ -154,6 +154,25 @@ async def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Path:
                 f"the run in {result.folder} is invalid ({result.why}); close other programs and repeat"
             )
     return page
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuner:
+    """The loop of one live run, telling each decision as it is made."""
+
+    slo: LatencySlo
+    say: Callable[[str], None]
+
+    async def __call__(self, platform: Platform, merge: HeartbeatMerge, outbox: Outbox, folder: Path) -> None:
+        del outbox  # the platform puts hot settings into it
+        settings = LoopSettings(slo=self.slo, prices=load_prices().cluster)
+        await control(platform, merge, settings, Journal(folder, tell=self.say), StateFile(folder / "state.json"))
+
+
+def length_s(arrivals: dict[str, object]) -> float:
+    """Return how long the phases last together."""
+    phases = arrivals["phases"]
+    return sum(float(phase["duration_s"]) for phase in phases) if isinstance(phases, list) else 0.0
 
 
 def split_cpus() -> tuple[set[int], set[int]]:
@@ -174,27 +193,6 @@ class Stages:
         """Announce the next stage."""
         self._begun += 1
         self._say(f"[{self._begun}/{STAGES}] {time.monotonic() - self._start_s:4.0f} s  {title}")
-
-
-async def prepare_model(model: str) -> None:
-    """Prepare a demo model in a process of its own; a folder or the fake needs none.
-
-    Raises:
-        TidegateError: the preparation failed; its own line stands above.
-    """
-    if model not in ("demo", "demo-full"):
-        return
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "inference_service.prepare", model, "--if-missing", stdin=subprocess.DEVNULL
-    )
-    try:
-        code = await child.wait()
-    except asyncio.CancelledError:
-        child.terminate()
-        await child.wait()
-        raise
-    if code:
-        raise TidegateError(f"the model {model!r} could not be prepared (exit code {code}); see the line above")
 
 
 def write_demo_record(settings: DemoSettings, capacity_rps: float, best: dict[str, object]) -> None:

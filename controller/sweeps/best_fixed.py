@@ -12,13 +12,19 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from controller.domain.prices import load_prices
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
+from controller.errors import BadInputError
 from controller.optimizer.objective import Evaluation, Scenario, World, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from controller.domain.service_time import TokenServiceTimes
     from controller.domain.serving_config import ServingConfig
+    from controller.sweeps.live_run import LiveRun
 
 COARSE_GRID: dict[str, tuple[float, ...]] = {
     "max_batch_size": (1, 4, 8, 16, 32),
@@ -43,6 +49,16 @@ class BestFixed:
         """The setting itself."""
         return self.evaluation.config
 
+    def describe(self) -> str:
+        """Return one line: what was chosen of how many, and what is predicted."""
+        config, predicted = self.config, self.evaluation
+        verdict = "keeps the objective" if self.is_feasible else "no setting keeps the objective; this keeps most"
+        return (
+            f"batch {config.max_batch_size}, {config.batch_tokens} tokens, scale {config.min_scale} to "
+            f"{config.max_scale or 'any'}, target {config.target:g}: {verdict}; of {self.evaluated} settings; "
+            f"predicted p95 {predicted.p95_s:.2f} s, {predicted.cost_per_million_usd:.2f} USD per million"
+        )
+
     def to_document(self) -> dict[str, object]:
         """Return what demo.json keeps of it."""
         return {
@@ -56,24 +72,40 @@ class BestFixed:
         }
 
 
-def find_best_fixed(untuned: ServingConfig, schedule: Scenario, world: World, *, processes: int) -> BestFixed:
-    """Simulate the whole grid, in several processes, and choose.
+def find_best_fixed(plan: LiveRun, service: TokenServiceTimes) -> BestFixed:
+    """Simulate the whole grid on the schedule that a run sent, in a process per core, and choose.
 
     Args:
-        untuned: gives the settings that the grid leaves alone.
-        schedule: the arrivals and lengths that were sent.
-        world: service times as they were measured, surroundings, prices and the objective.
-        processes: how many to use.
+        plan: of the run; its setting gives what the grid leaves alone, its schedule the arrivals.
+        service: service times as they were measured.
     """
     names = tuple(COARSE_GRID)
     points = [
-        replace(untuned, **dict(zip(names, values, strict=True))) for values in itertools.product(*COARSE_GRID.values())
+        replace(plan.config, **dict(zip(names, values, strict=True)))
+        for values in itertools.product(*COARSE_GRID.values())
     ]
     points = [point for point in points if not point.max_scale or point.min_scale <= point.max_scale]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_use_every_core) as pool:
-        evaluations = list(pool.map(_Judge(schedule, world), points, chunksize=8))
+    world = World(service, plan.autoscaler, plan.shape, load_prices().cluster, plan.slo)
+    judge = _Judge(read_scenario(plan), world)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_use_every_core) as pool:
+        evaluations = list(pool.map(judge, points, chunksize=8))
     best = choose_fixed(evaluations)
     return BestFixed(best, len(evaluations), best.attainment >= 1 - ALLOWED_VIOLATION_RATIO)
+
+
+def read_scenario(plan: LiveRun) -> Scenario:
+    """Return a saved schedule.csv as a scenario that begins, like a live run, with one ready instance.
+
+    Raises:
+        BadInputError: the plan names no schedule, or it cannot be read.
+    """
+    if plan.schedule is None:
+        raise BadInputError(f"{plan.folder}: needs the schedule.csv of a run")
+    try:
+        columns = np.loadtxt(plan.schedule, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2)
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{plan.schedule}: cannot be read ({error}); run the schedule first") from error
+    return Scenario("schedule", "steady", columns[:, 0], columns[:, 1].astype(np.int64), plan.duration_s, 1)
 
 
 def choose_fixed(evaluations: Sequence[Evaluation]) -> Evaluation:
