@@ -103,18 +103,25 @@ class PodSimulator:
         """Let everything happen up to and including `until_s`."""
         arrivals, cores, timers = self.ledger.arrival_s, self._cores, self._timers
         while True:
-            arrival_s = arrivals[self._next] if self._next < len(arrivals) else NEVER_S
-            event_s = min(arrival_s, cores.next_s, timers.next_s)
+            event_s, timer_s = cores.next_s, timers.next_s
+            is_end = event_s <= timer_s
+            if not is_end:
+                event_s = timer_s
+            if self._next < len(arrivals) and arrivals[self._next] < event_s:
+                event_s = arrivals[self._next]
+                if event_s > until_s:
+                    break
+                self.now_s = event_s
+                self._arrive(self._next, event_s)
+                self._next += 1
+                continue
             if event_s > until_s:
                 break
             self.now_s = event_s
-            if event_s == cores.next_s:
+            if is_end:
                 self._end(cores.pop(), event_s)
-            elif event_s == timers.next_s:
-                timers.fire()
             else:
-                self._arrive(self._next, event_s)
-                self._next += 1
+                timers.fire()
         self.now_s = until_s
 
     def run(self, arrivals_s: ArrayLike, tokens: ArrayLike | None = None, *, until_s: float = 0.0) -> SimulationResult:
@@ -201,10 +208,15 @@ class PodSimulator:
         """Let free workers take what is due."""
         config, ledger = self.config, self.ledger
         while pod.queue and pod.busy < config.workers:
-            self._expire(pod, now_s)
+            # The activator is first in, first out, so the oldest is first here too.
+            if ledger.arrival_s[pod.queue[0]] + REQUEST_TIMEOUT_S <= now_s:
+                self._expire(pod, now_s)
+                continue
             queue = pod.queue
-            if not queue:
-                break
+            if config.max_batch_size == 1 or (len(queue) == 1 and not config.max_queue_delay_s):
+                # Nothing to choose; this is most batches at low load.
+                self._begin(pod, [queue.pop(0)], now_s)
+                continue
             chosen = choose_batch([ledger.tokens[request] for request in queue], config)
             if config.max_queue_delay_s > 0 and not is_full(len(chosen), len(queue), config):
                 due_s = ledger.joined_s[queue[0]] + config.max_queue_delay_s
@@ -220,19 +232,18 @@ class PodSimulator:
             self._begin(pod, batch, now_s)
 
     def _begin(self, pod: Pod, batch: list[int], now_s: float) -> None:
-        ledger = self.ledger
-        size, longest = len(batch), max([ledger.tokens[request] for request in batch])
+        ledger, size = self.ledger, len(batch)
+        longest = ledger.tokens[batch[0]] if size == 1 else max([ledger.tokens[request] for request in batch])
         pod.busy += 1
         for request in batch:
             pod.queue_wait_s += now_s - ledger.joined_s[request]
         self._cores.add(now_s, self._durations.draw_s(size, longest), (pod, batch, now_s, size * longest))
 
     def _expire(self, pod: Pod, now_s: float) -> None:
-        # The activator is first in, first out, so the oldest is first here too.
-        while pod.queue and self.ledger.arrival_s[pod.queue[0]] + REQUEST_TIMEOUT_S <= now_s:
-            self.ledger.refuse(pod.queue.pop(0), now_s, EXPIRED)
-            pod.held -= 1
-            pod.expired += 1
+        """Refuse the oldest request of a pod's queue."""
+        self.ledger.refuse(pod.queue.pop(0), now_s, EXPIRED)
+        pod.held -= 1
+        pod.expired += 1
 
     def _wake(self, pod: Pod, due_s: float) -> None:
         if pod.due_s == due_s:
