@@ -167,10 +167,13 @@ class Server:
     def _note_loaded(self, stages_s: dict[str, float]) -> None:
         self._counters.cold_start_s |= stages_s
 
-    def _note_zygote_death(self, error: str) -> None:
-        """Without a zygote no network: the start has failed, or no dead worker will be replaced."""
-        if not self._stopped.done():
+    def _note_zygote_death(self, error: str | None) -> None:
+        """A reported error ends the start; else we drain: a dead worker could not be replaced."""
+        if error is not None and not self._stopped.done():
             self._stopped.set_exception(StartError(error))
+            return
+        log_event("zygote_died")
+        self._stop(1)
 
     def _note_ready(self) -> None:
         if "ready" in self._counters.cold_start_s:

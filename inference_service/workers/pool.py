@@ -89,11 +89,11 @@ class WorkerLink(asyncio.Protocol):
 class ZygoteReports(asyncio.Protocol):
     """JSON lines from the zygote; the end of the connection is its death."""
 
-    def __init__(self, on_loaded: Callable[[dict[str, float]], None], on_death: Callable[[str], None]) -> None:
+    def __init__(self, on_loaded: Callable[[dict[str, float]], None], on_death: Callable[[str | None], None]) -> None:
         self._on_loaded = on_loaded
         self._on_death = on_death
         self._received = b""
-        self._error = "the process that forks the workers has ended; start the server again"
+        self._error: str | None = None
         self.cpu_s = 0.0
 
     def data_received(self, data: bytes) -> None:
@@ -130,16 +130,16 @@ class WorkerPool:
         self.active = started
 
     async def start(
-        self, on_loaded: Callable[[dict[str, float]], None], on_zygote_death: Callable[[str], None]
+        self, on_loaded: Callable[[dict[str, float]], None], on_zygote_death: Callable[[str | None], None]
     ) -> None:
         """Order every worker; each announces itself when it is ready.
 
         Args:
             on_loaded: told the stages of loading, in seconds, when the zygote has the network.
-            on_zygote_death: told why, unless the pool was closed.
+            on_zygote_death: told the error that it reported, or None, unless the pool was closed.
         """
 
-        def mourn(error: str) -> None:
+        def mourn(error: str | None) -> None:
             if not self._is_closing:
                 on_zygote_death(error)
 

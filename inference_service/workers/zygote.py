@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from inference_service.errors import StartError
+from inference_service.event_log import log_event
 from inference_service.runtimes.loader import load_runtime, runtime_class
 from inference_service.runtimes.protocol import Runtime
 from inference_service.settings import Settings
@@ -62,6 +63,8 @@ def _run(settings: Settings, orders: socket.socket, reports: socket.socket) -> N
         if runtime is not None:
             _fork_workers(settings, runtime, orders, reports)
         status = 0
+    except Exception as error:  # noqa: BLE001  the outermost loop of this process: its end is noticed, the reason told
+        log_event("zygote_failed", error=f"{type(error).__name__}: {error}")
     finally:
         sys.stderr.flush()
         os._exit(status)
@@ -112,6 +115,8 @@ def _be_worker(
         with contextlib.suppress(ConnectionError, BrokenPipeError):  # the server is gone: so is our work
             serve_batches(channel, own)
         status = 0
+    except Exception as error:  # noqa: BLE001  the outermost loop of this process: its end is noticed, the reason told
+        log_event("worker_failed", error=f"{type(error).__name__}: {error}")
     finally:
         sys.stderr.flush()
         os._exit(status)

@@ -118,8 +118,8 @@ def holder(counters):
     return HotSettingsHolder(HotSettings(3, 8, 512, 0.0, 1000, 2), counters)
 
 
-def make_sender(port, counters, holder, token="secret"):
-    settings = Settings(controller_url=f"http://127.0.0.1:{port}", controller_token=token)
+def make_sender(port, counters, holder):
+    settings = Settings(controller_url=f"http://127.0.0.1:{port}", controller_token="secret")  # noqa: S106  no secret
     return HeartbeatSender(
         settings, counters, lambda: b'{"schema": 1}', lambda document: holder.offer(document, "heartbeat")
     )

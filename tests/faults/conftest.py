@@ -37,10 +37,10 @@ class RunningServer:
     def predict(self, *instances: object, headers: dict[str, str] | None = None):
         return self.request("POST", "/v1/models/distilbert:predict", {"instances": instances}, headers)
 
-    def series(self, name: str) -> float:
-        """One sample of /metrics."""
+    def count(self, name: str) -> float:
+        """One sample of /metrics; `name` is the series without our prefix."""
         lines = self.request("GET", "/metrics")[2].splitlines()
-        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
+        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"tidegate_{name} "))
 
     def wait_until(self, holds) -> None:
         """Poll until `holds()`, or fail."""

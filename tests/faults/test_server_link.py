@@ -55,16 +55,16 @@ def test_hot_settings_of_an_answer_are_in_force_and_reported(start_server, contr
     controller.answer["hot_settings"] = {"generation": 2, "max_batch_size": 3}
     server = start_server(controller_url=controller.url)
     server.wait_until(lambda: controller.heartbeats[-1]["generation"] == 2)
-    assert server.series('tidegate_hot_setting{name="max_batch_size"}') == 3
+    assert server.count('hot_setting{name="max_batch_size"}') == 3
 
 
 def test_the_server_goes_on_when_the_controller_dies(start_server, controller):
     controller.answer["hot_settings"] = {"generation": 2, "max_batch_size": 3}
     server = start_server(controller_url=controller.url)
-    server.wait_until(lambda: server.series("tidegate_hot_settings_generation") == 2)
+    server.wait_until(lambda: server.count("hot_settings_generation") == 2)
     controller.shutdown()
     controller.server_close()
     server.wait_until(lambda: 'heartbeats_total{result="unreachable"}' in server.request("GET", "/metrics")[2])
     assert server.predict("a")[0] == 200
-    assert server.series("tidegate_hot_settings_generation") == 2
+    assert server.count("hot_settings_generation") == 2
     assert server.terminate() == 0
