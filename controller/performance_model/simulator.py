@@ -7,7 +7,6 @@ server's own rule, an end frees the worker. `finite_servers.simulate` covers the
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,9 @@ import numpy as np
 
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape
 from controller.errors import BadInputError
-from controller.performance_model.batch_choice import choose_batch, is_full
-from controller.performance_model.batch_durations import BatchDurations
+from controller.performance_model.pod_batching import REQUEST_TIMEOUT_S, PodBatching
 from controller.performance_model.pod_scaling import Job, PodScaling, Timers
-from controller.performance_model.request_ledger import COLD_START, ERROR, EXPIRED, REJECTED, RequestLedger
+from controller.performance_model.request_ledger import COLD_START, ERROR, EXPIRED, RequestLedger
 from controller.performance_model.shared_cores import SharedCores
 from controller.performance_model.simulation_result import SimulationResult
 
@@ -29,11 +27,8 @@ if TYPE_CHECKING:
     from controller.domain.serving_config import ServingConfig
     from controller.performance_model.pod import Pod
 
-REQUEST_TIMEOUT_S = 30.0
-"""Deadline of a request, from its arrival; the server's default, and the activator hands on what is left of it."""
 ACTIVATOR_BUFFER = 10_000
 """Requests that the activator holds while no instance has room; the next one is answered 503."""
-NEVER_S = math.inf
 
 
 class PodSimulator:
@@ -64,13 +59,12 @@ class PodSimulator:
         self.scaling = PodScaling(
             config, autoscaler or AutoscalerSettings(), shape or InstanceShape(), initial_scale=initial_scale
         )
-        self._service, self._rng = service, rng
-        self._durations = BatchDurations(service, memory_mb=config.memory_mb, rng=rng)
+        self._batching = PodBatching(config, service=service, rng=rng)
         self._next = 0
         self._waiting: deque[int] = deque()
         self._cores: SharedCores[Job] = SharedCores(self.scaling.shape.cores)
         self._timers = Timers()
-        self._batches: list[tuple[int, int, float]] = []
+        self._batching.connect(self.ledger, self._cores, self._timers)
         self.scaling.connect(
             self._cores, self._timers, mean_inside=self.ledger.mean_inside, on_ready=self._release_waiting
         )
@@ -134,17 +128,16 @@ class PodSimulator:
 
     def apply(self, config: ServingConfig) -> None:
         """Change the setting now: hot at once, warm at the next tick, slow by a new revision."""
-        if config.memory_mb != self.config.memory_mb:
-            self._durations = BatchDurations(self._service, memory_mb=config.memory_mb, rng=self._rng)
         self.config = config
+        self._batching.apply(config)
         self.scaling.apply(config, self.now_s)
         for pod in list(self.scaling.ready):
-            self._dispatch(pod, self.now_s)
+            self._batching.dispatch(pod, self.now_s)
 
     def result(self) -> SimulationResult:
         """Return what was seen up to now."""
         ledger, seen = self.ledger, self._next
-        batches = np.array(self._batches, dtype=np.float64).reshape(-1, 3)
+        batches = np.array(self._batching.batches, dtype=np.float64).reshape(-1, 3)
         return SimulationResult(
             server_law="knative_pods",
             arrival_s=np.array(ledger.arrival_s[:seen]),
@@ -164,7 +157,7 @@ class PodSimulator:
             ledger.status[request] = COLD_START
         pod = None if self._waiting else self._least_loaded()
         if pod is not None:
-            self._join(pod, request, now_s)
+            self._batching.join(pod, request, now_s)
         elif len(self._waiting) >= ACTIVATOR_BUFFER:
             ledger.refuse(request, now_s, ERROR)
         else:
@@ -190,88 +183,15 @@ class PodSimulator:
             pod = self._least_loaded()
             if pod is None:
                 return
-            self._join(pod, self._waiting.popleft(), now_s)
-
-    def _join(self, pod: Pod, request: int, now_s: float) -> None:
-        self.ledger.joined_s[request] = now_s
-        pod.taken.append(request)
-        if len(pod.queue) >= self.config.max_queue_length:
-            pod.rejected += 1
-            self.ledger.refuse(request, now_s, REJECTED)
-            return
-        pod.queue.append(request)
-        pod.held += 1
-        if pod.busy < self.config.workers:
-            self._dispatch(pod, now_s)
-
-    def _dispatch(self, pod: Pod, now_s: float) -> None:
-        """Let free workers take what is due."""
-        config, ledger = self.config, self.ledger
-        while pod.queue and pod.busy < config.workers:
-            # The activator is first in, first out, so the oldest is first here too.
-            if ledger.arrival_s[pod.queue[0]] + REQUEST_TIMEOUT_S <= now_s:
-                self._expire(pod, now_s)
-                continue
-            queue = pod.queue
-            if config.max_batch_size == 1 or (len(queue) == 1 and not config.max_queue_delay_s):
-                # Nothing to choose; this is most batches at low load.
-                self._begin(pod, [queue.pop(0)], now_s)
-                continue
-            chosen = choose_batch([ledger.tokens[request] for request in queue], config)
-            if config.max_queue_delay_s > 0 and not is_full(len(chosen), len(queue), config):
-                due_s = ledger.joined_s[queue[0]] + config.max_queue_delay_s
-                if now_s < due_s:
-                    self._wake(pod, due_s)
-                    break
-            if len(chosen) == len(queue):
-                batch, pod.queue = queue, []
-            else:
-                batch = [queue[index] for index in chosen]
-                taken = set(chosen)
-                pod.queue = [request for index, request in enumerate(queue) if index not in taken]
-            self._begin(pod, batch, now_s)
-
-    def _begin(self, pod: Pod, batch: list[int], now_s: float) -> None:
-        ledger, size = self.ledger, len(batch)
-        longest = ledger.tokens[batch[0]] if size == 1 else max([ledger.tokens[request] for request in batch])
-        pod.busy += 1
-        for request in batch:
-            pod.queue_wait_s += now_s - ledger.joined_s[request]
-        self._cores.add(now_s, self._durations.draw_s(size, longest), (pod, batch, now_s, size * longest))
-
-    def _expire(self, pod: Pod, now_s: float) -> None:
-        """Refuse the oldest request of a pod's queue."""
-        self.ledger.refuse(pod.queue.pop(0), now_s, EXPIRED)
-        pod.held -= 1
-        pod.expired += 1
-
-    def _wake(self, pod: Pod, due_s: float) -> None:
-        if pod.due_s == due_s:
-            return
-        pod.due_s = due_s
-
-        def wake(now_s: float) -> None:
-            pod.due_s = NEVER_S
-            self._dispatch(pod, now_s)
-
-        self._timers.at(due_s, wake)
+            self._batching.join(pod, self._waiting.popleft(), now_s)
 
     def _end(self, job: Job, now_s: float) -> None:
         pod, batch, began_s, padded_tokens = job
         if not batch:
             self.scaling.cpu_done(pod, now_s)
             return
-        size = len(batch)
-        pod.busy -= 1
-        pod.held -= size
-        pod.answered += size
-        record = (size, padded_tokens, now_s - began_s)
-        pod.batches.append(record)
-        self._batches.append(record)
-        self.ledger.answer(batch, now_s)
         # The server's own queue first: the activator learns of the free place only from the answer.
-        if pod.queue:
-            self._dispatch(pod, now_s)
+        self._batching.finish(pod, batch, now_s - began_s, padded_tokens=padded_tokens, now_s=now_s)
         if self._waiting:
             self._release_waiting(now_s)
         if pod.state == "draining":
