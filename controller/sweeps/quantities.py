@@ -47,3 +47,17 @@ def whole(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise BadInputError(f"{where}: needs a whole number of at least 0, got {value!r}")
     return value
+
+
+def duration_text(seconds: float) -> str:
+    """Return the shortest duration that `duration_s` reads back, such as "500ms" or "2s"."""
+    for unit in ("s", "ms", "us"):
+        count = seconds / _UNIT_S[unit]
+        if abs(count - round(count)) < 1e-6 * max(count, 1e-3):
+            return f"{round(count)}{unit}"
+    return f"{round(seconds / _UNIT_S['ns'])}ns"
+
+
+def decimal_text(value: float) -> str:
+    """Return a decimal that `decimal` reads back, with nine digits at most."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from controller.domain.documents import read_json
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
-from controller.errors import BadInputError
+from controller.errors import BadInputError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,9 +157,10 @@ def read_records(path: Path) -> list[TrialRecord]:
 def _record(value: object, where: str) -> TrialRecord:
     document = _object(value, where)
     try:
-        # In a figure null is what was infinite: nothing but a quantile without an answer is written so.
+        # What no JSON number can say: a run that broke off has no figures, in others a quantile got no answer.
+        null = math.nan if document["state"] == "Failed" else math.inf
         figures: dict[str, Any] = {
-            each.name: math.inf if document[each.name] is None else document[each.name] for each in fields(TrialFigures)
+            each.name: null if document[each.name] is None else document[each.name] for each in fields(TrialFigures)
         }
         return TrialRecord(
             number=document["number"],
@@ -184,5 +185,10 @@ def _finite_or_none(value: float) -> float | None:
 
 def _write_json(path: Path, document: object) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise TemporaryError(
+            f"{path}: cannot be written ({error.strerror}); make room there and go on with --resume"
+        ) from error

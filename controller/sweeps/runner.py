@@ -7,7 +7,7 @@ left behind (warm instances, a queue, an autoscaler in panic) would otherwise be
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from controller.errors import BadInputError, TidegateError
@@ -83,6 +83,7 @@ async def run_sweep(
     """
     planned = planned_trials(sweep)
     records = folder.open(resume=resume)
+    resumed = len(records)
     for record in records:
         tell(record)
     ended: EndReason = "all trials are done"
@@ -95,7 +96,7 @@ async def run_sweep(
             ended = "no further setting"
             break
         number = len(records)
-        outcome = await runner.run(setting, folder.trial(number))
+        outcome = await _run_trial(runner, setting, folder, number)
         records.append(
             TrialRecord(
                 number=number, parameters=setting, state=outcome.state, why=outcome.why, figures=outcome.figures
@@ -104,7 +105,8 @@ async def run_sweep(
         folder.write_records(records)
         folder.write_status("Running", records)
         tell(records[-1])
-        _check_failures(sweep, records, folder)
+        # Whoever resumes a sweep has seen why it stopped: only what fails from then on counts.
+        _check_failures(sweep, records[resumed:], folder, records)
     folder.write_status("Complete", records)
     return Result(records, best_of(records, sweep.slo), ended)
 
@@ -131,14 +133,24 @@ def _is_out_of_patience(sweep: Sweep, records: list[TrialRecord]) -> bool:
     return sweep.patience is not None and best is not None and len(records) - 1 - best.number >= sweep.patience
 
 
-def _check_failures(sweep: Sweep, records: list[TrialRecord], folder: SweepFolder) -> None:
-    broken = [record for record in records if record.state != "Complete"]
+async def _run_trial(runner: TrialRunner, setting: Setting, folder: SweepFolder, number: int) -> Outcome:
+    """Run a trial; an invalid one once more, since the machine was at fault and not the setting."""
+    outcome = await runner.run(setting, folder.trial(number))
+    if outcome.state != "Invalid":
+        return outcome
+    again = await runner.run(setting, folder.trial(number))
+    return replace(again, why=f"twice: {again.why}") if again.state == "Invalid" else again
+
+
+def _check_failures(sweep: Sweep, counted: list[TrialRecord], folder: SweepFolder, records: list[TrialRecord]) -> None:
+    broken = [record for record in counted if record.state != "Complete"]
     if len(broken) > sweep.max_failed_trials:
         folder.write_status("Failed", records)
         last = broken[-1]
         raise TooManyFailuresError(
-            f"{len(broken)} of {len(records)} trials failed or were invalid, more than maxFailedTrials "
-            f"{sweep.max_failed_trials}; the last one, {last.number:03}: {last.why}; the runs lie in {folder.path}"
+            f"{len(broken)} of {len(counted)} trials failed or were invalid, more than maxFailedTrials "
+            f"{sweep.max_failed_trials}; the last one, {last.number:03}: {last.why}; "
+            f"the runs lie in {folder.path}; remove the cause and go on with --resume"
         )
 
 
