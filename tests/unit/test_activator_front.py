@@ -193,6 +193,25 @@ def test_the_time_a_request_waited_is_taken_off_its_timeout(scene):
     assert b"X-Tidegate-Timeout-S: 2.500\r\n" in backend.requests[0].wire(scene.now_s + 1.5)
 
 
+def test_a_timeout_that_is_no_number_is_left_to_the_server(scene):
+    backend = scene.add_backend()
+    connection, _ = scene.connect()
+
+    connection.data_received(b"GET / HTTP/1.1\r\nX-Tidegate-Timeout-S: soon\r\n\r\n")
+
+    assert b"x-tidegate-timeout-s: soon\r\n" in backend.requests[0].wire(scene.now_s)
+
+
+def test_an_activator_that_ends_refuses_what_waits_and_what_comes(scene):
+    scene.submit()
+
+    scene.front.close()
+    scene.submit()
+
+    assert [head.split()[1] for head, _ in scene.answers] == [b"503", b"503"]
+    assert scene.front.in_parallel == 0
+
+
 def test_pipelined_requests_are_answered_in_order(scene):
     backend = scene.add_backend()
     connection, transport = scene.connect()

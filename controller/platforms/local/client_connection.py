@@ -103,6 +103,8 @@ class ClientConnection(asyncio.Protocol):
             return
         now_s = self._front.now()
         timeout_s = _seconds(self._timeout)
+        if self._timeout is not None and timeout_s is None:
+            self._headers.append((_TIMEOUT_HEADER, self._timeout))
         method = self._parser.get_method()
         request = FrontRequest(
             method=b"GET" if method == b"HEAD" else method,
@@ -156,7 +158,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _seconds(value: bytes | None) -> float | None:
-    """Return a stated timeout; nonsense is left out, since the server will name it."""
+    """Return a stated timeout; nonsense is passed on, since the server will name it."""
     if value is None:
         return None
     try:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 BUFFER = 10_000
 """Requests that wait while no instance has room; the next one is answered 503."""
 
+CLOSING = "the activator is ending"
+
 
 class Backend(Protocol):
     """An instance as the front sees it."""
@@ -47,6 +49,7 @@ class Front:
         self.counters = {"accepted": 0, "overflowed": 0, "expired": 0, "cold_start": 0}
         self._poke = poke
         self._waiting: deque[FrontRequest] = deque()
+        self._is_closed = False
         self._in_parallel = 0
         self._area = 0.0
         self._area_s = self._read_s = now()
@@ -70,6 +73,9 @@ class Front:
             request.has_met_cold_start = True
             self.counters["cold_start"] += 1
         self._change(now_s, 1)
+        if self._is_closed:
+            self._refuse(request, 503, "Service Unavailable", CLOSING)
+            return
         backend = None if self._waiting else self._least_loaded()
         if backend is not None:
             backend.forward(request, now_s)
@@ -117,6 +123,12 @@ class Front:
             self.counters["expired"] += 1
             message = "the deadline passed while no instance had room"
             self._refuse(request, 504, "Gateway Timeout", message, "X-Tidegate-Reason: deadline")
+
+    def close(self) -> None:
+        """Forward nothing any more and answer 503, also to what waits; answers on their way still arrive."""
+        self._is_closed = True
+        self.ready.clear()
+        self.refuse_all(CLOSING)
 
     def refuse_all(self, message: str) -> None:
         """Answer 503 to all that wait."""

@@ -59,8 +59,11 @@ class InstancePool:
         request.cancel = _wait_for_connection
 
     def put_back(self, connection: InstanceConnection) -> None:
-        """Keep a connection for the next request."""
-        self._idle.append((monotonic(), connection))
+        """Keep a connection for the next request, and hang up those that a quieter time does not need."""
+        now_s = monotonic()
+        while self._idle and now_s - self._idle[0][0] > IDLE_S:
+            self._idle.pop(0)[1].close()
+        self._idle.append((now_s, connection))
 
     def close(self) -> None:
         """Hang up idle connections."""

@@ -121,7 +121,7 @@ class InstanceKeeper:
     async def aclose(self) -> None:
         """End every instance and wait until all are reaped."""
         self._is_closing = True
-        self._front.ready.clear()
+        self._front.close()
         for instance in self.instances:
             instance.drain(at_once=True)
         while self._lives:
@@ -175,7 +175,7 @@ class InstanceKeeper:
             _log.warning("instance_not_spawned instance=%s why=%s", instance.name, error)
             self._bury(instance)
             return
-        if await instance.wait_ready():
+        if await instance.wait_ready() and not self._is_closing:
             self._failed_starts = 0
             self._front.ready.append(instance)
             self._reconcile()
