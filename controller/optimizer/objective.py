@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from controller.domain.cost import instances_cost_usd
-from controller.domain.slo import ALLOWED_VIOLATION_RATIO, WINDOW_ARRIVALS
+from controller.domain.slo import ALLOWED_VIOLATION_RATIO, WINDOW_ARRIVALS, window_violation_ratio
 from controller.performance_model.simulator import PodSimulator
 
 if TYPE_CHECKING:
@@ -85,8 +85,12 @@ class Evaluation:
     cost_per_million_usd: float
     cost_per_s_usd: float
     burst_late: float
-    """Share of late requests in the burst."""
+    """Share of late requests in the bursts."""
+    burst_missed: float
+    """Mean of that share and of the share of windows that violate: the latter is the objective, the former still tells
+    settings apart where every window violates."""
     burst_cost_usd: float
+    """What instances cost over one burst scenario."""
 
     @property
     def is_feasible(self) -> bool:
@@ -106,6 +110,8 @@ def evaluate(config: ServingConfig, scenarios: tuple[Scenario, ...], world: Worl
     windows = [result.window_violation_ratio(world.slo) for _, result in steady]
     sizes = [max(1, result.latency_s.size) for _, result in steady]
     late = [result.late(world.slo.bound_s / world.margin) for _, result in bursts]
+    late_share = float(np.mean([each.mean() for each in late])) if late else 0.0
+    violating = float(np.mean([window_violation_ratio(each, world.slo.quantile) for each in late])) if late else 0.0
     worst_s = WORST_RATIO * world.slo.bound_s
     return Evaluation(
         config=config,
@@ -116,8 +122,9 @@ def evaluate(config: ServingConfig, scenarios: tuple[Scenario, ...], world: Worl
         excess=max(min(world.margin * seconds, worst_s) / world.slo.bound_s - 1 for seconds, _ in plans),
         cost_per_million_usd=1e6 * cost_usd / max(1, sum(result.latency_s.size for _, result in steady)),
         cost_per_s_usd=cost_usd / duration_s,
-        burst_late=float(np.concatenate(late).mean()) if late else 0.0,
-        burst_cost_usd=sum(_cost_usd(result, each, world) for each, result in bursts),
+        burst_late=late_share,
+        burst_missed=(late_share + violating) / 2,
+        burst_cost_usd=sum(_cost_usd(result, each, world) for each, result in bursts) / max(1, len(bursts)),
     )
 
 
@@ -147,7 +154,7 @@ def _simulate(config: ServingConfig, scenario: Scenario, world: World) -> Simula
         rng=np.random.default_rng(world.seed),
         autoscaler=world.autoscaler,
         shape=world.shape,
-        initial_scale=scenario.initial_scale,
+        initial_scale=min(scenario.initial_scale, config.max_scale or scenario.initial_scale),
     )
     return simulator.run(scenario.arrivals_s, scenario.tokens, until_s=scenario.duration_s)
 

@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 Judge = Callable[[ServingConfig], Evaluation]
 BURST_EVERY_S = 60.0
 """How often a burst is counted on when its cost is added to that of steady traffic."""
-BURST_LATE_ALLOWED = 0.05
-"""Share of late requests in a burst that costs nothing."""
-WORTH_OF_BURST = 2.0
-"""A burst that never came yet is worth this share of the cost per share of late requests: 10 % fewer late, 20 % more
-paid. Bursts that did come are part of the recent past, where the objective is a constraint and not a trade."""
-DEAREST_MISS = 1.5
-"""A setting that misses the objective anyway may cost so many times the cheapest."""
+BURST_MISSED_ALLOWED = 0.05
+"""A burst served this badly is as good as one served well."""
+DEAREST = 1.5
+"""Where the objective cannot be met, or for a burst that never came yet, a setting may cost so many times the cheapest.
+Bursts that did come are part of the recent past, where the objective is a constraint and not a trade."""
 SAME_EXCESS = 0.05
 """Among settings that all miss the objective, those within this share of the bound of the least miss are alike."""
+SAME_BURST = 0.02
 SAME_COST = 0.01
 SAME_LATENCY = 0.05
 """Differences below these are none."""
@@ -50,6 +49,8 @@ class Problem:
     present: ServingConfig
     starts: tuple[ServingConfig, ...] = ()
     """Warm starts after the present setting: the untuned default, the last best."""
+    calibration: Scenario | None = None
+    """Arrivals that the present setting has just served; simulated to see how well the simulation does."""
     trials: int = 48
     budget_s: float = 3.0
 
@@ -64,6 +65,7 @@ class SearchResult:
         runners_up: other settings that would do, the next best first.
         evaluated: how many settings were simulated.
         seconds: wall time.
+        calibration_mean_s: simulated mean latency of what was just served, margin excluded; None if not asked for.
     """
 
     present: Evaluation
@@ -71,6 +73,7 @@ class SearchResult:
     runners_up: tuple[Evaluation, ...]
     evaluated: int
     seconds: float
+    calibration_mean_s: float | None = None
 
 
 def optimize_by_simulation(problem: Problem) -> SearchResult:
@@ -96,7 +99,9 @@ def optimize_by_simulation(problem: Problem) -> SearchResult:
         tell(study, trial, judge(problem.space.suggest(trial)))
     best = _without_idle_changes(choose(known.values(), present), present, judge)
     others = [each for each in ranked(known.values()) if each.config not in (best.config, problem.present)]
-    return SearchResult(present, best, tuple(others[:3]), len(known), time.perf_counter() - began_s)
+    served = problem.calibration
+    mean_s = None if served is None else evaluate(problem.present, (served,), replace(problem.world, margin=1.0)).mean_s
+    return SearchResult(present, best, tuple(others[:3]), len(known), time.perf_counter() - began_s, mean_s)
 
 
 def new_study(seed: int) -> optuna.Study:
@@ -107,31 +112,41 @@ def new_study(seed: int) -> optuna.Study:
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, evaluation: Evaluation) -> None:
-    """Report an evaluation: the logarithm of its worth, and the constraint, which holds when at most 0."""
+    """Report an evaluation: the logarithm of its cost, late bursts made dear, and the constraint (at most 0 holds)."""
     trial.set_constraint("latency", evaluation.excess)
-    study.tell(trial, float(np.log(worth(evaluation) + 1e-12)))
+    study.tell(trial, float(np.log(usd_per_s(evaluation) + 1e-12)) + 3 * burst_miss(evaluation))
 
 
-def worth(evaluation: Evaluation) -> float:
-    """Return USD a second, bursts included: what they cost and, in money, what they leave late."""
-    usd_per_s = evaluation.cost_per_s_usd + evaluation.burst_cost_usd / BURST_EVERY_S
-    return usd_per_s * (1 + WORTH_OF_BURST * max(0.0, evaluation.burst_late - BURST_LATE_ALLOWED))
+def usd_per_s(evaluation: Evaluation) -> float:
+    """Return what a setting costs, a burst now and then included."""
+    return evaluation.cost_per_s_usd + evaluation.burst_cost_usd / BURST_EVERY_S
+
+
+def burst_miss(evaluation: Evaluation) -> float:
+    """Return how badly a burst is served, beyond what is allowed."""
+    return max(0.0, evaluation.burst_missed - BURST_MISSED_ALLOWED)
 
 
 def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the settings that nothing tells apart: objective first, then money, then latency."""
+    """Return the settings that nothing tells apart: the objective first, then bursts, then money, then latency."""
     left = list(evaluations)
     feasible = [each for each in left if each.is_feasible]
     if not feasible:
-        cheapest = min(each.cost_per_s_usd for each in left)
-        left = [each for each in left if each.cost_per_s_usd <= DEAREST_MISS * cheapest]
+        left = _affordable(left)
         least = min(each.excess for each in left)
         left = [each for each in left if each.excess <= least + SAME_EXCESS]
-    left = feasible or left
-    cheap = min(worth(each) for each in left)
-    left = [each for each in left if worth(each) <= cheap * (1 + SAME_COST)]
+    left = _affordable(feasible or left)
+    calm = min(burst_miss(each) for each in left)
+    left = [each for each in left if burst_miss(each) <= calm + SAME_BURST]
+    cheap = min(usd_per_s(each) for each in left)
+    left = [each for each in left if usd_per_s(each) <= cheap * (1 + SAME_COST)]
     fast = min(each.mean_s for each in left)
     return [each for each in left if each.mean_s <= fast * (1 + SAME_LATENCY)]
+
+
+def _affordable(evaluations: list[Evaluation]) -> list[Evaluation]:
+    cheapest = min(usd_per_s(each) for each in evaluations)
+    return [each for each in evaluations if usd_per_s(each) <= DEAREST * cheapest]
 
 
 def choose(evaluations: Iterable[Evaluation], present: Evaluation) -> Evaluation:
@@ -142,14 +157,18 @@ def choose(evaluations: Iterable[Evaluation], present: Evaluation) -> Evaluation
 
 def ranked(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """Return the settings from best to worst by the same order of concerns, without tolerances."""
-    return sorted(evaluations, key=lambda each: (max(0.0, round(each.excess, 2)), worth(each), each.mean_s))
+    return sorted(
+        evaluations,
+        key=lambda each: (max(0.0, round(each.excess, 2)), round(burst_miss(each), 2), usd_per_s(each), each.mean_s),
+    )
 
 
 def is_no_worse(evaluation: Evaluation, other: Evaluation) -> bool:
     """Whether a setting is as good as another in every concern, within the tolerances."""
     return (
         evaluation.excess <= max(0.0, other.excess + (0.0 if other.is_feasible else SAME_EXCESS))
-        and worth(evaluation) <= worth(other) * (1 + SAME_COST)
+        and burst_miss(evaluation) <= burst_miss(other) + SAME_BURST
+        and usd_per_s(evaluation) <= usd_per_s(other) * (1 + SAME_COST)
         and evaluation.mean_s <= other.mean_s * (1 + SAME_LATENCY)
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from controller.domain.service_time import TokenServiceTimes
-    from controller.domain.serving_config import InstanceShape
+    from controller.domain.serving_config import InstanceShape, ServingConfig
     from controller.telemetry.merge import InstanceSeen
 
 HALF_LIFE_S = 300.0
@@ -83,6 +83,11 @@ class Profiler:
             return fit  # with a second core the front of the server does not slow its worker
         extra = self.overhead_s / self.answered / tokens
         return replace(fit, service=replace(fit.service, per_token_s=fit.service.per_token_s + extra))
+
+    @property
+    def batches(self) -> float:
+        """How many batches the law rests on."""
+        return sum(each.count for each in self.sums.values())
 
     def mean_tokens(self) -> float:
         """Return padded tokens per request; 0 before the first batch."""
@@ -154,3 +159,10 @@ def lengths_law(histogram: Mapping[int, int]) -> TokenLengths:
             size = max(1, round(1000 * count / total))
             draws.append(np.rint(np.linspace(max(1, edge - WIDTH_TOKENS + 1), edge, size)).astype(np.int64))
     return TokenLengths(np.concatenate(draws))
+
+
+def capacity_rps(service: TokenServiceTimes, lengths: TokenLengths, config: ServingConfig) -> float:
+    """Return requests a second that one instance can serve in full batches of requests of mean length."""
+    tokens = float(lengths.tokens.mean())
+    size = max(1, min(config.max_batch_size, int(config.batch_tokens / tokens)))
+    return config.workers * size / service.seconds(size, padded_length=round(tokens))

@@ -1,0 +1,97 @@
+"""What the loop leaves behind in a run's folder: a line per decision, a line per change, and what a restart needs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from controller.errors import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+LARGEST_STATE_BYTES = 32 * 1024
+"""What fits into a ConfigMap beside other things; the same limit holds for the file."""
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Appends to decisions.jsonl and settings.jsonl.
+
+    Args:
+        folder: of the run; it exists.
+        tell: called with the reason of every decision.
+    """
+
+    def __init__(self, folder: Path, *, tell: Callable[[str], None] | None = None) -> None:
+        self._folder = folder
+        self._tell = tell
+
+    def decided(self, line: Mapping[str, object]) -> None:
+        """Record a decision.
+
+        Raises:
+            TemporaryError: the disk does not take it.
+        """
+        self._append("decisions.jsonl", line)
+        if self._tell is not None:
+            self._tell(f"{line['at_s']:8.1f} s  {line['reason']}")
+
+    def changed(self, line: Mapping[str, object]) -> None:
+        """Record a change that was applied.
+
+        Raises:
+            TemporaryError: the disk does not take it.
+        """
+        self._append("settings.jsonl", line)
+
+    def _append(self, name: str, line: Mapping[str, object]) -> None:
+        try:
+            with (self._folder / name).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise TemporaryError(f"{self._folder / name}: cannot be written ({error.strerror})") from error
+
+
+class StateFile:
+    """One JSON document that appears whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the document; None where there is none, or none that can be read."""
+        try:
+            document = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            _log.warning("state_unreadable path=%s why=%s", self._path, error)
+            return None
+        return document if isinstance(document, dict) else None
+
+    def write(self, document: Mapping[str, object]) -> None:
+        """Replace the document.
+
+        Raises:
+            TemporaryError: too large, or the disk does not take it.
+        """
+        text = json.dumps(document, separators=(",", ":"))
+        if len(text) > LARGEST_STATE_BYTES:
+            raise TemporaryError(f"{self._path}: state of {len(text)} bytes is above {LARGEST_STATE_BYTES}")
+        partial = self._path.with_suffix(".partial")
+        try:
+            with partial.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise TemporaryError(f"{self._path}: cannot be written ({error.strerror})") from error

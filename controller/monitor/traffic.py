@@ -1,0 +1,233 @@
+"""What the traffic is now and what it was: the present phase since the last alarm, and the regime around it.
+
+An alarm says that the phase changed, at once and perhaps wrongly. A regime is the law that phases come from; it changes
+only when a level has lasted and the law fitted before makes it improbable. Bins here are seconds of the run.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from controller.domain.arrival_process import (
+    Map,
+    PoissonProcess,
+    arrival_process_from_document,
+    arrival_process_to_document,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+UPPER_Z = 1.28
+"""Standard errors above the mean of the rate to plan for: exceeded with probability 0.1."""
+FIT_FROM_BINS = 30
+"""With fewer seconds of a regime its law is not told apart from a Poisson process."""
+REGIME_CHECK_BINS = 10
+"""A new regime is looked for this often."""
+
+
+class Alarm(Protocol):
+    """What a detector says; bins are its own, from 0."""
+
+    @property
+    def change_bin(self) -> int:
+        """First bin of the new law."""
+        ...
+
+    @property
+    def kind(self) -> Literal["rate", "dispersion"]:
+        """What changed."""
+        ...
+
+    @property
+    def before(self) -> float:
+        """Rate or Fano factor before."""
+        ...
+
+    @property
+    def after(self) -> float:
+        """Rate or Fano factor after."""
+        ...
+
+
+class Detector(Protocol):
+    """An online detector: one count a bin in, an alarm or nothing out."""
+
+    def update(self, count: float) -> Alarm | None:
+        """Take the next bin."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How changes are found, and laws fitted; given in so that each can be tried alone.
+
+    Attributes:
+        detectors: makes fresh online detectors.
+        confirm: counts of a regime and its law → first bin of a regime that replaced it, or None.
+        fit: counts → the simplest law that they do not reject.
+    """
+
+    detectors: Callable[[], Sequence[Detector]]
+    confirm: Callable[[NDArray[np.int64], PoissonProcess | Map], int | None]
+    fit: Callable[[NDArray[np.int64]], PoissonProcess | Map]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficChange:
+    """Something changed at this second of the run; `kind` "regime" is confirmed, the others are alarms."""
+
+    at_s: float
+    kind: Literal["rate", "dispersion", "regime"]
+    before: float
+    after: float
+
+
+class Traffic:
+    """Memory of the counts of a run, fed once a tick. It begins with the first arrival."""
+
+    def __init__(self, detection: Detection, *, kept_bins: int = 900) -> None:
+        self._detection = detection
+        self._detectors = tuple(detection.detectors())
+        self._kept_bins = kept_bins
+        self._counts: list[int] = []
+        self._origin = -1
+        self._next = -1
+        self._fitted_bins = 0
+        self.law: PoissonProcess | Map | None = None
+        """Law of the present regime; None while it is too young."""
+        self.phase_bin = 0
+        """First bin of the present phase."""
+        self.regime_bin = 0
+        """First bin of the present regime."""
+        self._restored_regime_bin = sys.maxsize
+
+    def update(self, first: int, counts: NDArray[np.int64], censored: NDArray[np.bool_]) -> list[TrafficChange]:
+        """Take in what an arrival source counts; bins that were seen before are skipped.
+
+        Args:
+            first: bin of the first count.
+            counts: arrivals by bin, shape (n,).
+            censored: whether each is a lower bound, shape (n,).
+        """
+        if self._next < 0:
+            seen = np.flatnonzero(counts)
+            if not seen.size:
+                return []
+            self._origin = self._next = self.phase_bin = first + int(seen[0])
+            self.regime_bin = min(self._origin, self._restored_regime_bin)
+        elif first > self._next:  # the source was away for longer than it remembers
+            self._take_many([0] * (first - self._next))
+        fresh = slice(max(0, self._next - first), None)
+        changes: list[TrafficChange] = []
+        for count, is_lower in zip(counts[fresh].tolist(), censored[fresh].tolist(), strict=True):
+            changes += self._take(max(count, round(self.rate_rps)) if is_lower else count)
+        self._refit(changes)
+        return changes
+
+    @property
+    def age_s(self) -> int:
+        """Seconds since the first arrival."""
+        return self._next - self._origin if self._next >= 0 else 0
+
+    @property
+    def silent_s(self) -> int:
+        """Seconds since the last arrival; those before the first do not count."""
+        for quiet, count in enumerate(reversed(self._counts)):
+            if count:
+                return quiet
+        return len(self._counts)
+
+    @property
+    def phase(self) -> NDArray[np.int64]:
+        """Counts of the present phase, its last minute at most."""
+        return np.array(self._since(max(self.phase_bin, self._next - 60)), dtype=np.int64)
+
+    @property
+    def rate_rps(self) -> float:
+        """Mean rate of the present phase."""
+        phase = self.phase
+        return float(phase.mean()) if phase.size else 0.0
+
+    @property
+    def upper_rate_rps(self) -> float:
+        """Rate of the present phase that is exceeded with probability 0.1 only, given how little was seen of it."""
+        phase = self.phase
+        if not phase.size:
+            return 0.0
+        return self.rate_rps + UPPER_Z * math.sqrt(self.fano * max(self.rate_rps, 1 / phase.size) / phase.size)
+
+    @property
+    def fano(self) -> float:
+        """Variance over mean of the counts of the present phase, at least 1."""
+        phase = self.phase
+        return max(1.0, float(phase.var() / phase.mean())) if phase.size > 1 and phase.any() else 1.0
+
+    @property
+    def peak_rps(self) -> float:
+        """Most arrivals in one second of the present regime."""
+        return float(max(self._since(self.regime_bin), default=0))
+
+    def to_document(self) -> dict[str, object]:
+        """Return what a restarted controller needs, as JSON; counts come again from their source."""
+        law = None if self.law is None else arrival_process_to_document(self.law)
+        return {"law": law, "fitted_bins": self._fitted_bins, "regime_bin": self.regime_bin}
+
+    def restore(self, document: Mapping[str, Any]) -> None:
+        """Go on with the regime of an earlier life of the controller.
+
+        Raises:
+            BadInputError: not what `to_document` returned.
+        """
+        if document.get("law") is None:
+            return
+        law = arrival_process_from_document(document["law"], where="state: law", base=Path())
+        if isinstance(law, PoissonProcess | Map):
+            self.law, self._fitted_bins = law, int(document["fitted_bins"])
+            self._restored_regime_bin = int(document["regime_bin"])
+
+    def _take(self, count: int) -> list[TrafficChange]:
+        at_bin = self._next
+        self._counts.append(count)
+        self._next += 1
+        if len(self._counts) > self._kept_bins:
+            del self._counts[: len(self._counts) - self._kept_bins]
+        changes: list[TrafficChange] = []
+        for detector in self._detectors:
+            alarm = detector.update(count)
+            if alarm is not None:
+                self.phase_bin = max(self.phase_bin, self._origin + alarm.change_bin)
+                changes.append(TrafficChange(float(at_bin + 1), alarm.kind, alarm.before, alarm.after))
+        return changes
+
+    def _take_many(self, counts: list[int]) -> None:
+        for count in counts:
+            self._take(count)
+
+    def _refit(self, changes: list[TrafficChange]) -> None:
+        """Every ten seconds: has another regime taken over? Then, or when much more was seen, fit its law anew."""
+        regime = np.array(self._since(self.regime_bin), dtype=np.int64)
+        if regime.size < FIT_FROM_BINS or self._next % REGIME_CHECK_BINS:
+            return
+        begun = None if self.law is None else self._detection.confirm(regime, self.law)
+        if begun is not None and self.law is not None:
+            before, after = float(regime[:begun].mean()), float(regime[begun:].mean())
+            changes.append(TrafficChange(float(self._next), "regime", before, after))
+            self.regime_bin = max(self.regime_bin, self._next - regime.size) + begun
+            self.phase_bin = max(self.phase_bin, self.regime_bin)
+            regime = regime[begun:]
+        if begun is not None or regime.size >= 1.25 * self._fitted_bins:
+            self.law = self._detection.fit(regime)
+            self._fitted_bins = int(regime.size)
+
+    def _since(self, first_bin: int) -> list[int]:
+        start = self._next - len(self._counts)
+        return self._counts[max(0, first_bin - start) :]

@@ -1,0 +1,78 @@
+"""Turns what is known at the moment of a look into the value that a search needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from controller.domain.serving_config import ServingConfig
+from controller.optimizer.objective import World
+from controller.optimizer.scenarios import BIN_S, TrafficSeen, build_scenarios, past_scenario
+from controller.optimizer.search_space import search_space
+from controller.optimizer.study import Problem
+
+if TYPE_CHECKING:
+    from controller.domain.service_time import TokenServiceTimes
+    from controller.domain.serving_config import AutoscalerSettings, InstanceShape
+    from controller.settings import LoopSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that a search is made from, beside the settings of the loop.
+
+    Attributes:
+        traffic: law, rates and recent past.
+        service: fitted law of service times.
+        autoscaler: what the platform does not let us tune.
+        shape: of an instance.
+        present: setting in force.
+        best: last one found, if any.
+        workers: that servers have started.
+        margin: learned, at least 1.
+        served_s: seconds that the present setting has been in force undisturbed, at the end of the recent past.
+    """
+
+    traffic: TrafficSeen
+    service: TokenServiceTimes
+    autoscaler: AutoscalerSettings
+    shape: InstanceShape
+    present: ServingConfig
+    best: ServingConfig | None
+    workers: int
+    margin: float
+    served_s: float | None
+
+
+def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Problem:
+    """Return the problem of one search; the same knowledge at the same second gives the same problem.
+
+    Raises:
+        BadInputError: bounds that leave nothing to search.
+    """
+    rng = np.random.default_rng((settings.seed, round(1000 * max(0.0, now_s))))
+    traffic = known.traffic
+    calibration = None
+    if known.served_s is not None:
+        recent = traffic.past[-round(known.served_s / BIN_S) :]
+        calibration = past_scenario(recent, traffic.lengths, rng, initial_scale=max(1, traffic.ready))
+    return Problem(
+        space=search_space(known.present, shape=known.shape, workers=known.workers, bounds=settings.bounds),
+        scenarios=build_scenarios(traffic, rng),
+        world=World(
+            service=known.service,
+            autoscaler=known.autoscaler,
+            shape=known.shape,
+            prices=settings.prices,
+            slo=settings.slo,
+            margin=known.margin,
+            seed=settings.seed,
+        ),
+        present=known.present,
+        starts=(ServingConfig(), *([known.best] if known.best else [])),
+        calibration=calibration if calibration is not None and calibration.arrivals_s.size else None,
+        trials=settings.trials,
+        budget_s=settings.budget_s,
+    )

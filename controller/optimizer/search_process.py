@@ -1,0 +1,127 @@
+"""Where a search runs: in a child process of the lowest priority, so that heartbeats and ticks never wait for it.
+
+`InlineSearch` is for virtual time: it computes at once and shows its answer some virtual seconds later, as the child
+would have done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Protocol
+
+from controller.errors import TemporaryError
+from controller.optimizer.study import Problem, SearchResult, optimize_by_simulation
+
+
+class Search(Protocol):
+    """One search at a time."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a search has been begun whose answer was not taken yet."""
+        ...
+
+    def begin(self, problem: Problem, now_s: float) -> None:
+        """Start a search."""
+        ...
+
+    def take(self, now_s: float) -> SearchResult | None:
+        """Return the answer once, when it is there."""
+        ...
+
+    def close(self) -> None:
+        """End what runs."""
+        ...
+
+
+class InlineSearch:
+    """Searches in the caller.
+
+    Args:
+        takes_s: seconds of the run after which the answer is shown.
+    """
+
+    def __init__(self, *, takes_s: float = 2.0) -> None:
+        self._takes_s = takes_s
+        self._due: tuple[float, SearchResult] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """See `Search.is_busy`."""
+        return self._due is not None
+
+    def begin(self, problem: Problem, now_s: float) -> None:
+        """See `Search.begin`."""
+        # Wall time must not decide what happens in virtual time.
+        self._due = (now_s + self._takes_s, optimize_by_simulation(replace(problem, budget_s=math.inf)))
+
+    def take(self, now_s: float) -> SearchResult | None:
+        """See `Search.take`."""
+        if self._due is None or now_s < self._due[0]:
+            return None
+        _, result = self._due
+        self._due = None
+        return result
+
+    def close(self) -> None:
+        """See `Search.close`."""
+        self._due = None
+
+
+class ChildSearch:
+    """Searches in one child process, which is started early because importing takes a second."""
+
+    def __init__(self) -> None:
+        self._pool = self._new_pool()
+        self._future: Future[SearchResult] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """See `Search.is_busy`."""
+        return self._future is not None
+
+    def begin(self, problem: Problem, now_s: float) -> None:
+        """See `Search.begin`."""
+        del now_s
+        self._future = self._pool.submit(optimize_by_simulation, problem)
+
+    def take(self, now_s: float) -> SearchResult | None:
+        """See `Search.take`.
+
+        Raises:
+            TemporaryError: the child died; the next search gets a new one.
+        """
+        del now_s
+        if self._future is None or not self._future.done():
+            return None
+        future, self._future = self._future, None
+        try:
+            return future.result()
+        except BrokenExecutor as error:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = self._new_pool()
+            raise TemporaryError(f"search: its process died ({error}); a new one is started") from error
+
+    def close(self) -> None:
+        """See `Search.close`."""
+        for process in list(getattr(self._pool, "_processes", {}).values()):
+            process.terminate()  # a search of seconds is not worth waiting for when the run is over
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _new_pool() -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_yield_to_all)
+        pool.submit(os.getpid)
+        return pool
+
+
+def _yield_to_all() -> None:
+    """Run only when nobody else wants the CPU."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(19)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -1,0 +1,44 @@
+"""Settings of the control loop, with the reason for each default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from controller.domain.prices import ClusterPrices
+    from controller.domain.slo import LatencySlo
+
+Mode = Literal["observe", "recommend", "apply"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """How one service is tuned."""
+
+    slo: LatencySlo
+    """The latency objective."""
+    prices: ClusterPrices
+    """What an instance costs."""
+    mode: Mode = "apply"
+    """observe: tell what changes; recommend: tell also what should be done; apply: do it."""
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """Lowest and highest value by knob, inside the grid."""
+    tick_s: float = 1.0
+    """Time between two looks; arrivals are counted in bins of a second."""
+    first_batches: int = 50
+    """Batches after which the first search begins ..."""
+    first_after_s: float = 3.0
+    """... or seconds of traffic, whichever is first."""
+    periodic_s: float = 30.0
+    """A search is made this often even if nothing changed: the profile and the law become better known."""
+    silence_s: float = 15.0
+    """Without a request for so long nothing is searched, and instances are no longer kept for traffic."""
+    trials: int = 48
+    """Settings that one search simulates at most."""
+    budget_s: float = 3.0
+    """Wall time of one search."""
+    dwell_s: float = 60.0
+    """How long conditions are expected to last when nothing is known; twice the default stable window would be slow."""
+    seed: int = 0
+    """Of scenarios, noise and sampler."""
