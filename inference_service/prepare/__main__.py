@@ -7,6 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+# Before numpy is imported: the head's products are small, and threads that wait for each other cost ten times the work.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 from inference_service.errors import StartError
 from inference_service.prepare import demo_model
 from inference_service.prepare.errors import PrepareError, SourceError

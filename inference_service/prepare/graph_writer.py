@@ -19,11 +19,12 @@ class GraphWriter:
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[TensorProto] = []
+        self._constants: dict[str, TensorProto] = {}
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
-        """Store an array in the file and return its name."""
-        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
+        """Store an array in the file and return its name; a name that is there already is kept."""
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
 
     def node(self, operator: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
@@ -56,6 +57,6 @@ class GraphWriter:
             "tidegate",
             [helper.make_tensor_value_info(name, TensorProto.INT32, dims) for name, dims in inputs.items()],
             [helper.make_tensor_value_info(public, TensorProto.FLOAT, shape)],
-            self._constants,
+            list(self._constants.values()),
         )
         return helper.make_model(graph, opset_imports=_OPSETS, ir_version=_IR_VERSION, producer_name="tidegate")

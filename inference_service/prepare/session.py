@@ -7,10 +7,10 @@ from pathlib import Path
 # onnxruntime reports to its maker over the network unless told not to, before it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import numpy as np  # noqa: E402  see above
-import onnx  # noqa: E402
-import onnxruntime as ort  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
 
 _TOKENS_PER_BATCH = 512
 

@@ -49,15 +49,16 @@ def test_plain_sentences_get_the_label_that_anyone_would_give(demo, precision):
     assert labels.tolist() == [0, 0, 1, 1]
 
 
-def test_neighbours_in_a_batch_hardly_change_an_int8_answer(demo):
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_neighbours_in_a_batch_do_not_change_an_answer(demo, precision):
     tokenizer = read_tokenizer(demo, read_config(minilm_folder()))
-    runner = GraphRunner(demo / "model.int8.onnx")
+    runner = GraphRunner(demo / f"model.{precision}.onnx")
     texts = ["a wonderful garden", "the soup was horrible and cold when we arrived at the hotel in the evening"]
     ids = [tokenizer.encode(text).ids for text in texts]
 
     together = _probabilities(runner.run(ids))
 
-    np.testing.assert_allclose(together, _probabilities(np.concatenate([runner.run([one]) for one in ids])), atol=0.05)
+    np.testing.assert_allclose(together, _probabilities(np.concatenate([runner.run([one]) for one in ids])), atol=1e-5)
 
 
 def _probabilities(logits):

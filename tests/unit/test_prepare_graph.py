@@ -112,6 +112,16 @@ def test_int8_graph_stays_near_the_float_graph():
     assert np.abs(exact - integer).max() < 0.1 * np.abs(exact).max()
 
 
+def test_int8_graph_survives_a_token_of_zeros():
+    config = _config()
+    weights = _weights(config)
+    for name in weights:
+        if name.startswith("distilbert.embeddings.LayerNorm"):
+            weights[name] = np.zeros_like(weights[name])
+
+    assert np.isfinite(GraphRunner(build_classifier(config, weights, Int8Arithmetic())).run([[1, 2]])).all()
+
+
 def test_graph_runner_answers_in_the_order_of_the_texts():
     config = _config()
     runner = GraphRunner(build_classifier(config, _weights(config), FloatArithmetic()))

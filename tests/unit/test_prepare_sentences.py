@@ -83,7 +83,7 @@ def test_head_learns_what_no_straight_line_separates():
     features = rng.normal(size=(600, 32)).astype(np.float32) * 5 + 3
     labels = (np.abs(features[:, 0] - 3) > 3).astype(np.int64)
 
-    head = train_head(features, labels, rng, epochs=120)
+    head = train_head(features, labels, rng, epochs=300)
 
     assert (head.logits(features).argmax(axis=1) == labels).mean() > 0.9
 
