@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.arrivals.rate_detector import RateDetector
+from controller.arrivals.detector import Detector
 from controller.domain.arrival_process import Map, PoissonProcess
 from controller.monitor.traffic import Detection
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def default_detection() -> Detection:
     """Return the detectors, the confirmation of a regime and the fit that the loop uses."""
-    return Detection(detectors=lambda: (RateDetector(),), confirm=_confirm, fit=_fit)
+    return Detection(detector=Detector, confirm=_confirm, fit=_fit)
 
 
 def _fit(counts: NDArray[np.int64]) -> PoissonProcess | Map:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from controller.arrivals.alarm import Alarm
+
 UPPER_Z = 1.28
 """Standard errors above the mean of the rate to plan for: exceeded with probability 0.1."""
 FIT_FROM_BINS = 30
@@ -34,35 +36,11 @@ REGIME_CHECK_BINS = 10
 """A new regime is looked for this often."""
 
 
-class Alarm(Protocol):
-    """What a detector says; bins are its own, from 0."""
+class OnlineDetector(Protocol):
+    """One count a second in, what it revealed out; bins are counted from 0."""
 
-    @property
-    def change_bin(self) -> int:
-        """First bin of the new law."""
-        ...
-
-    @property
-    def kind(self) -> Literal["rate", "dispersion"]:
-        """What changed."""
-        ...
-
-    @property
-    def before(self) -> float:
-        """Rate or Fano factor before."""
-        ...
-
-    @property
-    def after(self) -> float:
-        """Rate or Fano factor after."""
-        ...
-
-
-class Detector(Protocol):
-    """An online detector: one count a bin in, an alarm or nothing out."""
-
-    def update(self, count: float) -> Alarm | None:
-        """Take the next bin."""
+    def update(self, count: float, *, is_censored: bool = False) -> Sequence[Alarm]:
+        """Take the next bin; a censored count is a lower bound."""
         ...
 
 
@@ -71,12 +49,12 @@ class Detection:
     """How changes are found, and laws fitted; given in so that each can be tried alone.
 
     Attributes:
-        detectors: makes fresh online detectors.
+        detector: makes a fresh online detector.
         confirm: counts of a regime and its law → first bin of a regime that replaced it, or None.
         fit: counts → the simplest law that they do not reject.
     """
 
-    detectors: Callable[[], Sequence[Detector]]
+    detector: Callable[[], OnlineDetector]
     confirm: Callable[[NDArray[np.int64], PoissonProcess | Map], int | None]
     fit: Callable[[NDArray[np.int64]], PoissonProcess | Map]
 
@@ -96,7 +74,7 @@ class Traffic:
 
     def __init__(self, detection: Detection, *, kept_bins: int = 900) -> None:
         self._detection = detection
-        self._detectors = tuple(detection.detectors())
+        self._detector = detection.detector()
         self._kept_bins = kept_bins
         self._counts: list[int] = []
         self._origin = -1
@@ -125,11 +103,12 @@ class Traffic:
             self._origin = self._next = self.phase_bin = first + int(seen[0])
             self.regime_bin = min(self._origin, self._restored_regime_bin)
         elif first > self._next:  # the source was away for longer than it remembers
-            self._take_many([0] * (first - self._next))
+            for _ in range(first - self._next):
+                self._take(0, is_censored=True)
         fresh = slice(max(0, self._next - first), None)
         changes: list[TrafficChange] = []
         for count, is_lower in zip(counts[fresh].tolist(), censored[fresh].tolist(), strict=True):
-            changes += self._take(max(count, round(self.rate_rps)) if is_lower else count)
+            changes += self._take(count, is_censored=is_lower)
         self._refit(changes)
         return changes
 
@@ -194,23 +173,17 @@ class Traffic:
             self.law, self._fitted_bins = law, int(document["fitted_bins"])
             self._restored_regime_bin = int(document["regime_bin"])
 
-    def _take(self, count: int) -> list[TrafficChange]:
+    def _take(self, count: int, *, is_censored: bool) -> list[TrafficChange]:
         at_bin = self._next
-        self._counts.append(count)
+        # A lower bound must not make the rate look as if it fell.
+        self._counts.append(max(count, round(self.rate_rps)) if is_censored else count)
         self._next += 1
         if len(self._counts) > self._kept_bins:
             del self._counts[: len(self._counts) - self._kept_bins]
-        changes: list[TrafficChange] = []
-        for detector in self._detectors:
-            alarm = detector.update(count)
-            if alarm is not None:
-                self.phase_bin = max(self.phase_bin, self._origin + alarm.change_bin)
-                changes.append(TrafficChange(float(at_bin + 1), alarm.kind, alarm.before, alarm.after))
-        return changes
-
-    def _take_many(self, counts: list[int]) -> None:
-        for count in counts:
-            self._take(count)
+        alarms = self._detector.update(count, is_censored=is_censored)
+        for alarm in alarms:
+            self.phase_bin = max(self.phase_bin, self._origin + alarm.change_bin)
+        return [TrafficChange(float(at_bin + 1), each.kind, each.before, each.after) for each in alarms]
 
     def _refit(self, changes: list[TrafficChange]) -> None:
         """Every ten seconds: has another regime taken over? Then, or when much more was seen, fit its law anew."""

@@ -29,6 +29,8 @@ BURST_MISSED_ALLOWED = 0.05
 DEAREST = 1.5
 """Where the objective cannot be met, or for a burst that never came yet, a setting may cost so many times the cheapest.
 Bursts that did come are part of the recent past, where the objective is a constraint and not a trade."""
+SLOWEST = 1.5
+"""For a burst that never came, a setting may take so many times the mean latency of the fastest."""
 SAME_EXCESS = 0.05
 """Among settings that all miss the objective, those within this share of the bound of the least miss are alike."""
 SAME_BURST = 0.02
@@ -135,7 +137,7 @@ def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         left = _affordable(left)
         least = min(each.excess for each in left)
         left = [each for each in left if each.excess <= least + SAME_EXCESS]
-    left = _affordable(feasible or left)
+    left = _affordable(_quick(feasible) or left)
     calm = min(burst_miss(each) for each in left)
     left = [each for each in left if burst_miss(each) <= calm + SAME_BURST]
     cheap = min(usd_per_s(each) for each in left)
@@ -147,6 +149,12 @@ def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 def _affordable(evaluations: list[Evaluation]) -> list[Evaluation]:
     cheapest = min(usd_per_s(each) for each in evaluations)
     return [each for each in evaluations if usd_per_s(each) <= DEAREST * cheapest]
+
+
+def _quick(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Return those that do not slow every request down for the sake of a burst that may never come."""
+    fastest = min((each.mean_s for each in evaluations), default=0.0)
+    return [each for each in evaluations if each.mean_s <= SLOWEST * fastest]
 
 
 def choose(evaluations: Iterable[Evaluation], present: Evaluation) -> Evaluation:

@@ -1,0 +1,153 @@
+"""`tidegate control`: the tuning loop beside a local activator that runs already.
+
+The servers must know where to send heartbeats before they start, so address and secret stand in the activator's
+settings; this command reads the same file and listens there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from controller.control_loop import control
+from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
+from controller.domain.serving_config import ServingConfig
+from controller.domain.slo import LatencySlo
+from controller.errors import BadInputError
+from controller.monitor.journal import Journal, StateFile
+from controller.platforms.local.activator import ACTIVATOR_FILE
+from controller.platforms.local.activator_settings import ActivatorSettings, read_settings
+from controller.platforms.local.local_platform import LocalPlatform
+from controller.settings import LoopSettings
+from controller.telemetry.merge import HeartbeatMerge
+from controller.telemetry.outbox import Outbox
+from controller.telemetry.server import TelemetryServer
+
+if TYPE_CHECKING:
+    import argparse
+
+URL_NAME, TOKEN_NAME = "TIDEGATE_CONTROLLER_URL", "TIDEGATE_CONTROLLER_TOKEN"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `control`."""
+    parser.add_argument("--platform", choices=("local",), default="local", help="where the service runs (local)")
+    parser.add_argument("--run-folder", type=Path, required=True, help="folder of the running activator")
+    parser.add_argument("--settings", type=Path, help="the activator's settings (RUN_FOLDER/activator-settings.json)")
+    parser.add_argument("--slo-quantile", type=float, default=0.95, help="share of answers inside the bound (0.95)")
+    parser.add_argument("--slo-s", type=float, default=1.0, help="the bound in seconds (1.0)")
+    modes = ("observe", "recommend", "apply")
+    parser.add_argument("--mode", choices=modes, default="apply", help="what to do with a decision (apply)")
+    parser.add_argument("--bounds", metavar="JSON", help='lowest and highest by knob, as {"max_scale": [1, 4]}')
+    parser.add_argument("--prices", default=DEFAULT_PRICE_LIST, help="version of a price list, or a file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the loop until Ctrl-C or SIGTERM; the service goes on with the settings it has."""
+    settings = LoopSettings(
+        slo=LatencySlo(arguments.slo_quantile, arguments.slo_s),
+        prices=load_prices(arguments.prices).cluster,
+        mode=arguments.mode,
+        bounds=parse_bounds(arguments.bounds),
+    )
+    target = find_target(arguments.run_folder, arguments.settings)
+    try:
+        asyncio.run(_control(target, settings))
+    except asyncio.CancelledError:
+        return 130
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running activator, and where its servers send heartbeats."""
+
+    settings: ActivatorSettings
+    config: ServingConfig
+    started_at_s: float
+    host: str
+    port: int
+    secret: str
+
+
+def find_target(folder: Path, settings_file: Path | None) -> Target:
+    """Find the activator of a run's folder.
+
+    Raises:
+        BadInputError: none runs there, or its servers were not told where to send heartbeats.
+    """
+    state = _ask_state(folder)
+    path = settings_file or folder / "activator-settings.json"
+    settings = read_settings(path, run_folder=folder)
+    url, secret = urlsplit(settings.environment.get(URL_NAME, "")), settings.environment.get(TOKEN_NAME, "")
+    if url.scheme != "http" or not url.hostname or not secret:
+        raise BadInputError(
+            f"{path}: the servers do not know this loop; start the activator with {URL_NAME} (http://HOST:PORT) and "
+            f"{TOKEN_NAME} in the environment of its settings"
+        )
+    config = ServingConfig.from_document(state["config"], where="activator")
+    return Target(settings, config, float(state["started_at_s"]), url.hostname, url.port or 80, secret)
+
+
+def parse_bounds(text: str | None) -> dict[str, tuple[float, float]]:
+    """Parse `{"knob": [lowest, highest]}`.
+
+    Raises:
+        BadInputError: anything else.
+    """
+    if text is None:
+        return {}
+    try:
+        pairs = {str(name): (float(low), float(high)) for name, (low, high) in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInputError(f'--bounds: needs an object such as {{"max_scale": [1, 4]}}, got {text!r}') from error
+    return pairs
+
+
+def _ask_state(folder: Path) -> dict[str, Any]:
+    path = folder / ACTIVATOR_FILE
+    try:
+        known = json.loads(path.read_text())
+        request = urllib.request.Request(
+            f"http://{known['admin']}/state", headers={"Authorization": f"Bearer {known['token']}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the same
+            return json.loads(answer.read())
+    except (OSError, ValueError, KeyError, urllib.error.URLError) as error:
+        raise BadInputError(
+            f"{path}: no activator answers ({error}); start one with: "
+            f"python -m controller.platforms.local.activator --run-folder {folder} --settings FILE"
+        ) from error
+
+
+async def _control(target: Target, settings: LoopSettings) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    outbox, merge = Outbox(), HeartbeatMerge(started_at_s=target.started_at_s)
+    platform = LocalPlatform(target.settings, outbox)
+    origin_s = loop.time()
+    server = TelemetryServer(merge, outbox, secret=target.secret, now=lambda: at_s + loop.time() - origin_s)
+    await platform.start(target.config)
+    at_s, origin_s = await platform.advance(0.0), loop.time()
+    folder = target.settings.run_folder
+    try:
+        await server.start(target.host, target.port)
+        _say(f"control: {settings.mode} for {platform.url}, decisions go to {folder / 'decisions.jsonl'}")
+        await control(platform, merge, settings, Journal(folder, tell=_say), StateFile(folder / "state.json"))
+    finally:
+        await server.aclose()
+        await platform.aclose()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
