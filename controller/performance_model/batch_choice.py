@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from controller.domain.serving_config import ServingConfig
 
-PADDING_WORTH_A_CALL = 16
+PADDING_WORTH_A_CALL = 8
 """Padding, in tokens, that a work-conserving batch admits for one more request; the server's default."""
 
 

@@ -1,4 +1,4 @@
-"""Inner loops over arrivals, on plain arrays in and out, so that they can be compiled without touching their callers."""
+"""Inner loops over arrivals: plain arrays in and out, so that they can be compiled without a change to callers."""
 
 from __future__ import annotations
 

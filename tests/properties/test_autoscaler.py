@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.domain.serving_config import AutoscalerSettings, ServingConfig
@@ -9,6 +9,7 @@ loads = st.lists(st.floats(0, 500), min_size=1, max_size=40)
 bounds = st.tuples(st.integers(0, 3), st.integers(0, 5))
 
 
+@settings(deadline=None)
 @given(loads=loads, bounds=bounds, ready=st.integers(0, 8), rate=st.sampled_from([1.5, 2.0, 1000.0]))
 def test_the_wish_stays_inside_the_bounds_and_the_rates(loads, bounds, ready, rate):
     low, extra = bounds
@@ -24,6 +25,7 @@ def test_the_wish_stays_inside_the_bounds_and_the_rates(loads, bounds, ready, ra
         assert wish <= max(peak, -(-rate * max(1, ready) // 1))
 
 
+@settings(deadline=None)
 @given(load=st.floats(0.001, 500), idle_s=st.integers(0, 5))
 def test_traffic_in_the_window_never_wishes_for_zero(load, idle_s):
     autoscaler = Autoscaler(AutoscalerSettings(window_s=6), ServingConfig(), initial_scale=0)
@@ -46,6 +48,7 @@ members = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(members=members, desired=st.integers(0, 8))
 def test_a_change_of_the_fleet_leads_to_the_wish_and_keeps_the_old_until_the_new_are_ready(members, desired):
     plan = plan_fleet(members, desired, revision=2, most=6)
