@@ -20,7 +20,7 @@ help: ## what can be made here
 # One stamp per lock file; the larger environments hold the smaller ones at the same versions.
 .venv/%: requirements/%.lock pyproject.toml .venv/bootstrap
 	@echo "installing requirements/$*.lock into .venv"
-	@$(UV) install --quiet --require-hashes --no-deps -r $<
+	@$(UV) install --quiet --compile-bytecode --require-hashes --no-deps -r $<
 	@$(UV) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

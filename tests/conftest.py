@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
 
 import numpy as np
 import pytest
+
+# A test without a loop leaves none behind: otherwise looptime keeps one open, which warnings-as-errors rightly minds.
+asyncio.set_event_loop(None)
+# ONNX Runtime reports to its maker unless told not to before its first import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 NEEDS = {
     "torch": lambda: (
