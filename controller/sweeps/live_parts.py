@@ -10,6 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from controller.errors import TemporaryError
 from controller.platforms.local.activator import ACTIVATOR_FILE
 from controller.platforms.local.activator_settings import ActivatorSettings
 from controller.platforms.local.instances import server_command
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
 
     from controller.sweeps.live_run import LiveRun
 
+READY_BEFORE_S = 0.5
+"""How long before zero everything has to wait for it."""
 START_GRACE_S = 5.0
 """How long an interrupted run waits for its activator to come up, to be able to end it."""
+
+
+class LateStartError(TemporaryError):
+    """The run was not ready when its first request was due."""
 
 
 class LiveParts:
@@ -45,6 +52,7 @@ class LiveParts:
         self._starting: asyncio.Future[None] | None = None
         self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
         self._origin_s = time.monotonic() + started_at_s - time.time()
+        self._begun_s = self.now()
 
     def now(self) -> float:
         """Return seconds since the start of the run."""
@@ -54,7 +62,10 @@ class LiveParts:
         """Start the platform, and the load generator as soon as there is an address to send to: both need seconds.
 
         Returns:
-            The platform, with its first instance ready.
+            The platform, with its first instance ready, and the load generator waiting for zero.
+
+        Raises:
+            LateStartError: that took until zero or longer.
         """
         run = self.run
         platform = self._make_platform(await self.telemetry.start())
@@ -67,6 +78,11 @@ class LiveParts:
         await asyncio.shield(starting)
         use_cores(_activator_pid(run.folder / "platform"), run.other_cpus)
         use_cores(0, run.other_cpus)
+        # The generator writes its schedule when all that is left to do is to wait for zero.
+        await _until(lambda: self.load.has_ended or (run.folder / "schedule.csv").exists())
+        if self.now() > -READY_BEFORE_S and not self.load.has_ended:
+            lead_s = self.now() - self._begun_s
+            raise LateStartError(f"the machine is busy: to start took {lead_s:.1f} s, longer than planned")
         return platform
 
     def _make_platform(self, telemetry_url: str) -> LocalPlatform:
@@ -120,5 +136,5 @@ def _activator_pid(platform_folder: Path) -> int:
 
 
 async def _until(is_true: Callable[[], bool]) -> None:
-    while not is_true():  # noqa: ASYNC110  a platform has an address, and no event that tells of it
+    while not is_true():  # noqa: ASYNC110  an address and a file come without an event that tells of them
         await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from controller.domain.instance_log import write_instance_log
 from controller.errors import BadInputError, TemporaryError, TidegateError
-from controller.sweeps.live_parts import LiveParts
+from controller.sweeps.live_parts import LateStartError, LiveParts
 from controller.sweeps.model_choice import check_model
 from controller.sweeps.run_record import RunRecord
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from controller.telemetry.merge import HeartbeatMerge
     from controller.telemetry.outbox import Outbox
 
-LEAD_S = 5.0
-"""From the first process to the first request. The instance that a service starts with needs about 1 s of it and the
-load generator 2 s; on a busy machine both take longer."""
+LEADS_S = (5.0, 10.0, 20.0)
+"""From the first process to the first request. Activator and load generator need about 3 s of it together; where a busy
+machine needs more, the run is begun again with the next lead."""
 PROGRESS_S = 10.0
 """Between two lines of progress, and between two looks whether the activator is alive."""
 
@@ -84,37 +84,48 @@ async def run_live(run: LiveRun, *, loop: LoopFactory | None, progress: Callable
         BadInputError: the folder holds something, or the model, payloads, arrivals or schedule cannot be used.
         TemporaryError: a process died or the disk is full; the folder is marked as unfinished.
     """
-    record = RunRecord(run.folder)
     check_model(run.model)
-    try:
-        _make_folder(run.folder)
-        for name in ("decisions.jsonl", "settings.jsonl"):
-            (run.folder / name).touch()
-        # Zero is fixed before anything starts, so all clocks of the run share it.
-        started_at_s = time.time() + LEAD_S
-        record.begin(run, started_at_s)
-        parts = LiveParts(run, started_at_s)
+    _make_folder(run.folder)
+    for lead_s in LEADS_S:
         try:
-            await _work(parts, loop, progress)
-        except BaseException as error:
-            record.fail(_reason(error))
-            raise
-        finally:
-            await _finish_in_peace(parts.aclose())
-        valid, why = record.finish()
-    except OSError as error:
-        where = error.filename or run.folder
-        raise TemporaryError(
-            f"{where}: cannot be written ({error.strerror}); free some space, or another --out"
-        ) from error
+            return await _run_once(run, lead_s, loop, progress)
+        except LateStartError as error:
+            if lead_s == LEADS_S[-1]:
+                raise
+            progress(f"  {error}; begun again")
+            await asyncio.to_thread(_empty, run.folder)
+        except OSError as error:
+            where = error.filename or run.folder
+            raise TemporaryError(
+                f"{where}: cannot be written ({error.strerror}); free some space, or another --out"
+            ) from error
+    raise AssertionError("the last lead returns or raises")
+
+
+async def _run_once(
+    run: LiveRun, lead_s: float, loop: LoopFactory | None, progress: Callable[[str], None]
+) -> LiveResult:
+    for name in ("decisions.jsonl", "settings.jsonl"):
+        (run.folder / name).touch()
+    record = RunRecord(run.folder)
+    # Zero is fixed before anything starts, so all clocks of the run share it.
+    started_at_s = time.time() + lead_s
+    record.begin(run, started_at_s)
+    parts = LiveParts(run, started_at_s)
+    try:
+        await _work(parts, loop, progress)
+    except BaseException as error:
+        record.fail(_reason(error))
+        raise
+    finally:
+        await _finish_in_peace(parts.aclose())
+    valid, why = record.finish()
     return LiveResult(run.folder, valid, why)
 
 
 async def _work(parts: LiveParts, loop: LoopFactory | None, progress: Callable[[str], None]) -> None:
     run = parts.run
     platform = await parts.start()
-    if parts.now() > 0:
-        raise TemporaryError(f"the first instance was not ready within {LEAD_S:g} s; close other programs and repeat")
     background: list[Coroutine[Any, Any, None]] = [_watch(parts, platform, progress)]
     if loop is not None:
         background.append(loop(platform, parts.merge, parts.outbox, run.folder))
@@ -178,6 +189,12 @@ def _make_folder(folder: Path) -> None:
         raise BadInputError(f"{folder}: cannot be made ({error.strerror}); name another folder") from error
     if free < 50e6:
         raise BadInputError(f"{folder}: only {free / 1e6:.0f} MB are free there, a run may need 50; free some")
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a run that was begun too late wrote into its own, new folder."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _reason(error: BaseException) -> str:

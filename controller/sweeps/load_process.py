@@ -51,6 +51,11 @@ class LoadProcess:
                 env={name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")},
             )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and is gone."""
+        return self._child is not None and self._child.returncode is not None
+
     async def wait(self) -> None:
         """Return when the schedule was sent and its answers are in; an invalid run is no error here.
 
