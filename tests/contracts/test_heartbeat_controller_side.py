@@ -1,0 +1,136 @@
+"""The controller's side of the heartbeat, over real HTTP: who may speak, what is answered, one version apart."""
+
+import json
+
+import aiohttp
+import pytest
+
+from controller.domain.serving_config import ServingConfig
+from controller.telemetry.merge import HeartbeatMerge
+from controller.telemetry.outbox import Outbox, hot_settings_of
+from controller.telemetry.server import LARGEST_BODY_BYTES, TelemetryServer
+
+SECRET = {"Authorization": "Bearer right"}
+BODY = {
+    "schema": 1,
+    "service": "demo",
+    "instance": "demo-00001-3",
+    "boot_id": "0a1b",
+    "seq": 7,
+    "ready": True,
+    "draining": False,
+    "generation": 3,
+    "clock": {"monotonic_s": 123.456, "wall_s": 1790000000.0},
+    "bins": {"width_s": 0.1, "first": 1230, "counts": [0, 3, 1], "censored": [1231]},
+    "counters": {"accepted": 4, "answered": 4, "rejected": 0, "queue_wait_s": 0.1, "busy_s": 0.2, "cpu_s": 0.3},
+    "batches": [{"batch_size": 4, "padded_tokens": 96, "count": 1, "sum_s": 0.02, "sum_sq_s": 0.0004}],
+    "lengths": {"16": 1, "32": 3},
+    "queue": {"length": 0, "in_flight": 1},
+    "cold_start_s": {"python": 0.1, "runtime": 0.2, "model": None, "first_answer": 0.3},
+    "workers": {"started": 1, "active": 1},
+}
+
+
+@pytest.fixture
+async def link():
+    merge, outbox = HeartbeatMerge(), Outbox()
+    server = TelemetryServer(merge, outbox, secret="right", now=lambda: 5.0)  # noqa: S106  not a secret
+    url = await server.start()
+    async with aiohttp.ClientSession(url) as session:
+        yield session, merge, outbox
+    await server.aclose()
+
+
+async def post(session, body, headers=SECRET):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with session.post("/v1/heartbeat", data=data, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_a_heartbeat_is_merged_and_answered(link):
+    session, merge, _ = link
+    status, answer = await post(session, BODY)
+    assert (status, answer) == (200, {"schema": 1, "hot_settings": None, "next_s": 1.0})
+    assert merge.lengths() == {16: 1, 32: 3}
+
+
+async def test_desired_settings_come_with_a_generation_above_the_servers(link):
+    session, _, outbox = link
+    outbox.set(hot_settings_of(ServingConfig(max_batch_size=32)))
+    _, answer = await post(session, BODY)
+    assert answer["hot_settings"] == {
+        "generation": 4,
+        "max_batch_size": 32,
+        "batch_tokens": 512,
+        "max_queue_delay_s": 0.0,
+        "max_queue_length": 1000,
+        "workers": 1,
+    }
+
+
+async def test_fields_of_a_later_version_are_ignored(link):
+    session, _, _ = link
+    status, _ = await post(session, BODY | {"gpu": {"memory_mb": 1}, "bins": BODY["bins"] | {"unit": "s"}})
+    assert status == 200
+
+
+async def test_a_sender_that_leaves_out_what_it_does_not_know_is_understood(link):
+    session, _, _ = link
+    least = ("schema", "service", "instance", "boot_id", "seq", "clock")
+    status, _ = await post(session, {name: BODY[name] for name in least})
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "right"}, {"Authorization": "Bearer right "}]
+)
+async def test_without_the_secret_nothing_is_read(link, headers):
+    session, merge, _ = link
+    status, answer = await post(session, BODY, headers)
+    if headers.get("Authorization", "").strip() == "Bearer right":
+        assert status == 200  # HTTP strips blanks around a value
+    else:
+        assert (status, list(answer)) == (401, ["error"])
+        assert merge.instances() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, json.dumps(BODY).replace("0.02", "NaN").encode(), b'{"schema":1}'],
+)
+async def test_nonsense_is_refused_and_disturbs_nothing(link, body):
+    session, merge, _ = link
+    status, answer = await post(session, body)
+    assert status == 400
+    assert answer["error"]
+    assert merge.instances() == []
+
+
+async def test_an_unknown_schema_is_refused_by_a_status_of_its_own(link):
+    session, _, _ = link
+    status, answer = await post(session, BODY | {"schema": 2})
+    assert status == 409
+    assert "schema 2" in answer["error"]
+
+
+async def test_a_body_beyond_the_limit_is_refused(link):
+    session, merge, _ = link
+    async with session.post("/v1/heartbeat", data=b" " * (LARGEST_BODY_BYTES + 1), headers=SECRET) as response:
+        assert response.status == 413
+    assert merge.instances() == []
+
+
+async def test_many_senders_are_asked_to_report_less_often(link):
+    session, merge, _ = link
+    for number in range(120):
+        merge.accept(BODY | {"boot_id": str(number)}, 5.0)
+    _, answer = await post(session, BODY)
+    assert answer["next_s"] == pytest.approx(121 / 50)
+
+
+async def test_only_the_one_route_exists(link):
+    session, _, _ = link
+    async with session.get("/v1/heartbeat", headers=SECRET) as response:
+        assert response.status == 405
+    async with session.put("/v1/settings", headers=SECRET) as response:
+        assert response.status == 404
