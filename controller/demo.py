@@ -26,7 +26,7 @@ from controller.settings import LoopSettings
 from controller.sweeps.best_fixed import find_best_fixed
 from controller.sweeps.capacity import ServiceWatch, measure_capacity
 from controller.sweeps.live_run import LiveRun, run_live
-from controller.sweeps.model_choice import check_model
+from controller.sweeps.model_choice import prepare_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,12 +83,12 @@ def demo_arrivals(capacity_rps: float, rng: np.random.Generator) -> dict[str, ob
     bursty = bursts(share(0.10, 0.20), share(0.50, PEAK_SHARE), 3.0, 2.0)
     before = float(rng.uniform(8, 16))
     phases = [
-        (float(rng.uniform(13, 17)), poisson(share(0.06, 0.10))),
+        (float(rng.uniform(14, 17)), poisson(share(0.06, 0.10))),
         (before, bursty),
         (float(rng.uniform(1.5, 2.5)), poisson(BURST_SHARE * capacity_rps)),
-        (24 - before, bursty),
-        (float(rng.uniform(8, 12)), poisson(share(0.15, 0.30))),
-        (float(rng.uniform(16, 20)), poisson(0.0)),
+        (26 - before, bursty),
+        (float(rng.uniform(9, 12)), poisson(share(0.15, 0.30))),
+        (float(rng.uniform(17, 20)), poisson(0.0)),
         (4.0, poisson(share(0.05, 0.08))),
         (8.0, poisson(share(0.25, 0.40))),
     ]
@@ -106,7 +106,7 @@ async def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Path:
     stage = Stages(say)
 
     stage.begin("model: prepare it, or find it prepared")
-    await check_model(settings.model)
+    await prepare_model(settings.model)
 
     plan = LiveRun(
         folder=settings.folder / "capacity",
