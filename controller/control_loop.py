@@ -138,6 +138,7 @@ class ControlLoop:
             best=self._best,
             workers=workers,
             margin=self._margin,
+            may_hold=look.trigger in {"regime", "periodic"},
             served_s=None if served is None else served.duration_s,
         )
         self._search.begin(make_problem(known, self._settings, now_s=now_s), now_s)

@@ -32,6 +32,7 @@ class Known:
         best: last one found, if any.
         workers: that servers have started.
         margin: learned, at least 1.
+        may_hold: whether more instances may be kept for traffic to come.
         served_s: seconds that the present setting has been in force undisturbed, at the end of the recent past.
     """
 
@@ -43,6 +44,7 @@ class Known:
     best: ServingConfig | None
     workers: int
     margin: float
+    may_hold: bool
     served_s: float | None
 
 
@@ -58,8 +60,15 @@ def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Probl
     if known.served_s is not None:
         recent = traffic.past[-round(known.served_s / BIN_S) :]
         calibration = past_scenario(recent, traffic.lengths, rng, initial_scale=max(1, traffic.ready))
+    space = search_space(
+        known.present,
+        shape=known.shape,
+        workers=known.workers,
+        bounds=settings.bounds,
+        may_hold=known.may_hold,
+    )
     return Problem(
-        space=search_space(known.present, shape=known.shape, workers=known.workers, bounds=settings.bounds),
+        space=space,
         scenarios=build_scenarios(traffic, rng),
         world=World(
             service=known.service,

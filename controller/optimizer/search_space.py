@@ -88,7 +88,9 @@ def _nearest(grid: list[float], value: float) -> int:
     return min(range(len(grid)), key=lambda place: abs(grid[place] - value))
 
 
-def search_space(present: ServingConfig, *, shape: InstanceShape, workers: int, bounds: Bounds) -> SearchSpace:
+def search_space(
+    present: ServingConfig, *, shape: InstanceShape, workers: int, bounds: Bounds, may_hold: bool = True
+) -> SearchSpace:
     """Return what may be tried from a present setting.
 
     Args:
@@ -96,6 +98,8 @@ def search_space(present: ServingConfig, *, shape: InstanceShape, workers: int, 
         shape: of an instance; bounds the scale.
         workers: worker processes that a server has started; more cannot be active.
         bounds: of the user; a knob with one value left is fixed to it.
+        may_hold: whether more instances may be kept for traffic to come. Not in answer to an alarm: they would be
+            ready when the burst is over, and then cost.
 
     Raises:
         BadInputError: an unknown knob, or bounds with nothing of the grid inside.
@@ -103,7 +107,8 @@ def search_space(present: ServingConfig, *, shape: InstanceShape, workers: int, 
     unknown = set(bounds) - set(PRICE_OF_CHANGE)
     if unknown:
         raise BadInputError(f"bounds: unknown setting {min(unknown)!r}; known are {', '.join(GRID)}")
-    limits = {"workers": (1, workers), "min_scale": (0, shape.max_instances), "max_scale": (1, shape.max_instances)}
+    held = shape.max_instances if may_hold else max(present.min_scale, int(bounds.get("min_scale", (0, 0))[0]))
+    limits = {"workers": (1, workers), "min_scale": (0, held), "max_scale": (1, shape.max_instances)}
     values: dict[str, tuple[float, ...]] = {}
     alone: dict[str, float] = {}
     for name, grid in GRID.items():

@@ -1,0 +1,118 @@
+"""What the profiler makes of cumulative sums: new batches, other users of the core, the server's own work, restarts."""
+
+import math
+
+import numpy as np
+import pytest
+
+from controller.domain.service_time import TokenServiceTimes
+from controller.domain.serving_config import InstanceShape, ServingConfig
+from controller.domain.token_lengths import TokenLengths
+from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
+from controller.telemetry.merge import HeartbeatMerge
+
+ONE_CORE = InstanceShape(cores=1)
+
+
+@pytest.fixture
+def merge():
+    return HeartbeatMerge()
+
+
+def say(merge, seq, batches, *, boot_id="a", cpu_s=None, busy_s=None):
+    """One heartbeat of a server that answered `batches` single requests of 32 tokens in 10 ms each."""
+    busy_s = 0.01 * batches if busy_s is None else busy_s
+    sums = {"batch_size": 1, "padded_tokens": 32, "count": batches, "sum_s": busy_s, "sum_sq_s": busy_s**2 / batches}
+    merge.accept(
+        {
+            "schema": 1,
+            "service": "s",
+            "instance": boot_id,
+            "boot_id": boot_id,
+            "seq": seq,
+            "ready": True,
+            "clock": {"monotonic_s": float(seq), "wall_s": float(seq)},
+            "counters": {"answered": batches, "busy_s": busy_s, "cpu_s": busy_s if cpu_s is None else cpu_s},
+            "batches": [sums],
+            "lengths": {"32": batches},
+        },
+        float(seq),
+    )
+
+
+def test_only_what_is_new_is_counted(merge):
+    profiler = Profiler(ONE_CORE)
+    for seq in (1, 2, 3):
+        say(merge, seq, 10 * seq)
+        profiler.observe(merge.instances(), 0.0, live=1)
+        profiler.observe(merge.instances(), 0.0, live=1)
+    assert profiler.batches == pytest.approx(30)
+
+
+def test_old_batches_lose_weight(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 100)
+    profiler.observe(merge.instances(), 0.0, live=1)
+    profiler.observe(merge.instances(), 300.0, live=1)
+    assert profiler.batches == pytest.approx(50)
+
+
+def test_time_lost_to_other_instances_on_the_core_is_taken_out_by_cpu(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 100, busy_s=2.0, cpu_s=1.0)
+    profiler.observe(merge.instances(), 0.0, live=2)
+    assert profiler.fit().service.seconds(1, padded_length=25) == pytest.approx(0.01, rel=0.1)
+
+
+def test_batches_measured_under_contention_count_little(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 100, busy_s=2.0, cpu_s=1.0)
+    profiler.observe(merge.instances(), 0.0, live=2)
+    assert profiler.batches == pytest.approx(10)
+
+
+def test_the_servers_own_work_for_a_request_is_part_of_what_a_request_costs(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 100)
+    profiler.observe(merge.instances(), 0.0, live=1)
+    say(merge, 2, 200, cpu_s=3.0)
+    profiler.observe(merge.instances(), 0.0, live=1)
+    assert profiler.fit().service.seconds(1, padded_length=32) == pytest.approx(0.02, rel=0.15)
+
+
+def test_the_cpu_of_a_start_is_no_work_of_a_request(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 100, cpu_s=5.0)
+    profiler.observe(merge.instances(), 0.0, live=1)
+    assert profiler.overhead_s == 0
+
+
+def test_a_restart_neither_loses_nor_counts_twice(merge):
+    before = Profiler(ONE_CORE)
+    say(merge, 1, 100)
+    before.observe(merge.instances(), 0.0, live=1)
+    after = Profiler(ONE_CORE)
+    after.restore(before.to_document())
+    after.observe(merge.instances(), 0.0, live=1)
+    assert after.batches == pytest.approx(100)
+    say(merge, 2, 110)
+    after.observe(merge.instances(), 0.0, live=1)
+    assert after.batches == pytest.approx(110)
+
+
+def test_lengths_are_spread_inside_their_bins():
+    law = lengths_law({16: 100, 64: 300})
+    assert (law.tokens.min(), law.tokens.max()) == (1, 64)
+    assert np.mean(law.tokens > 48) == pytest.approx(0.75, abs=0.01)
+
+
+def test_before_the_first_request_a_length_is_assumed():
+    assert lengths_law({}).tokens.tolist() == [32]
+
+
+def test_capacity_is_that_of_full_batches():
+    service = TokenServiceTimes(per_batch_s=0.01, per_token_s=0.0001)
+    lengths = TokenLengths(np.array([50]))
+    assert capacity_rps(service, lengths, ServingConfig(max_batch_size=1)) == pytest.approx(1 / 0.015)
+    assert capacity_rps(service, lengths, ServingConfig(max_batch_size=8)) == pytest.approx(8 / 0.05)
+    assert math.isclose(capacity_rps(service, lengths, ServingConfig(batch_tokens=60)), 1 / 0.015)
