@@ -16,7 +16,7 @@ import math
 from controller.arrivals.alarm import Alarm
 from controller.arrivals.window import CountWindow
 
-THRESHOLD = 7.8
+THRESHOLD = 7.6
 """Alarm level in nats; false alarms become rarer by a factor e per nat, and the delay grows in proportion."""
 REMEMBERED_BINS = 600
 """Bins of the present law that are compared with the most recent ones."""
@@ -28,6 +28,8 @@ CAUTION = {2: 1.2, 3: 1.2, **dict.fromkeys((32, 40, 48, 56, 64, 80, 96, 120), 0.
 """Nats added to the threshold: where two or three outliers would do, and where there are many splits to choose from."""
 SHORT_BEFORE, SHORT_CAUTION = 60, 1.5
 """An older part shorter than this says little of the Fano factor; its splits need this many nats more."""
+BURSTY_FANO, BURSTY_CAUTION, MOST_BURSTY_CAUTION = 4.0, 0.15, 0.6
+"""Nats more per unit of Fano factor above four, at most 0.6: the tail is then known from few outliers."""
 PRIOR_FANO = 2.0
 PRIOR_BINS = 20.0
 """Weight, in bins, of the prior Fano factor; the estimate of few bursty bins is far too low otherwise."""
@@ -99,8 +101,7 @@ class RateDetector:
             if (m1 - m0) ** 2 * recent * n0 < rough * n * min(m0, m1):
                 continue
             fano = self._fano_of_split(recent)
-            score = log_ratio(m0, n0, m1, recent, fano) - CAUTION.get(recent, 0.0)
-            score -= SHORT_CAUTION if n0 < SHORT_BEFORE else 0.0
+            score = log_ratio(m0, n0, m1, recent, fano) - caution(n0, recent, fano)
             best = max(best, (score, recent, fano))
         return best
 
@@ -130,6 +131,12 @@ class RateDetector:
             score = log_ratio((total - sum1) / (n - recent), n - recent, sum1 / recent, recent, fano)
             best = max(best, (score, recent))
         return window.next_bin - best[1]
+
+
+def caution(n0: int, recent: int, fano: float) -> float:
+    """Return the nats a split needs above the threshold."""
+    bursty = min(max(fano - BURSTY_FANO, 0.0) * BURSTY_CAUTION, MOST_BURSTY_CAUTION)
+    return CAUTION.get(recent, 0.0) + bursty + (SHORT_CAUTION if n0 < SHORT_BEFORE else 0.0)
 
 
 def log_ratio(m0: float, n0: int, m1: float, n1: int, fano: float) -> float:

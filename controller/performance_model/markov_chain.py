@@ -1,8 +1,7 @@
-"""Statistics and count probabilities of Markovian arrival processes.
+"""Count probabilities of Markovian arrival processes.
 
-Symbols: `D0`, `D1` (m, m) as in `domain/arrival_map.py`; `Q` = D0 + D1 (m, m) generator of the phase; `pi` (m,) its
-stationary law; `R` = (-D0)⁻¹ D1 (m, m) phases at consecutive arrivals; `P(n, t)` (m, m) probability of n arrivals in t
-with the change of phase.
+Symbols: `D0`, `D1` (m, m) as in `domain/arrival_map.py`; `R` = (-D0)⁻¹ D1 (m, m) phases at consecutive arrivals;
+`P(n, t)` (m, m) probability of n arrivals in t with the change of phase.
 """
 
 from __future__ import annotations
@@ -91,34 +90,3 @@ def stationary_row(transition: NDArray[np.float64]) -> NDArray[np.float64]:
     right = np.zeros((*balance.shape[:-1], 1))
     right[..., -1, 0] = 1.0
     return np.asarray(np.linalg.solve(balance, right)[..., 0], dtype=np.float64)
-
-
-def scv(process: Map) -> float:
-    """Return the squared coefficient of variation of inter-arrival times: 2 λ π (-D0)⁻¹ 1 - 1."""
-    mean_times = np.linalg.solve(-process.D0, np.ones(len(process.D0)))
-    return float(2 * process.rate_rps * process.stationary @ mean_times - 1)
-
-
-def lag1(process: Map) -> float:
-    """Return the correlation of consecutive inter-arrival times; 0 for a renewal process."""
-    rate, ones = process.rate_rps, np.ones(len(process.D0))
-    at_arrival = process.stationary @ process.D1 / rate
-    mean_times = np.linalg.solve(-process.D0, ones)
-    product = at_arrival @ np.linalg.solve(-process.D0, arrival_phases(process) @ mean_times)
-    return float((product - rate**-2) / (scv(process) * rate**-2))
-
-
-def idc(process: Map, t_s: float) -> float:
-    """Return the index of dispersion for counts, Var N(t) / E N(t), of the stationary process.
-
-    Var N(t) = (λ - 2λ² + 2 c D1 1) t - 2 c (I - e^{Qt}) (1π - Q)⁻¹ D1 1 with c = π D1 (1π - Q)⁻¹ (Neuts 1989, ch. 5).
-    """
-    Q, pi, rate = process.D0 + process.D1, process.stationary, process.rate_rps
-    rates = process.D1.sum(axis=1)
-    fundamental = np.linalg.inv(np.outer(np.ones(len(Q)), pi) - Q)
-    c = pi @ process.D1 @ fundamental
-    slope = 1 - 2 * rate + 2 * float(c @ rates) / rate
-    if np.isinf(t_s):
-        return slope
-    bend: NDArray[np.float64] = (np.eye(len(Q)) - expm(Q * t_s)) @ fundamental @ rates
-    return slope - 2 * float(c @ bend) / (rate * t_s)
