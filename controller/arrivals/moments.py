@@ -60,9 +60,9 @@ def measure_counts(counts: NDArray[np.float64], bin_s: float) -> CountMoments:
 
 
 def idc_at(counts: NDArray[np.float64], bin_s: float, scale_s: float) -> float | None:
-    """Return the dispersion of counts in windows of about `scale_s`; None where fewer than 20 such windows fit."""
+    """Return the dispersion of counts in windows of about `scale_s`; None where fewer than five such windows fit."""
     width = max(1, round(scale_s / bin_s))
-    if counts.size < LEAST_WINDOWS * width or counts.sum() == 0:
+    if counts.size < 5 * width or counts.sum() == 0:
         return None
     sums = np.concatenate(([0.0], np.cumsum(counts)))
     windows = sums[width:] - sums[:-width]

@@ -16,7 +16,7 @@ import math
 from controller.arrivals.alarm import Alarm
 from controller.arrivals.window import CountWindow
 
-THRESHOLD = 7.6
+THRESHOLD = 7.7
 """Alarm level in nats; false alarms become rarer by a factor e per nat, and the delay grows in proportion."""
 REMEMBERED_BINS = 600
 """Bins of the present law that are compared with the most recent ones."""
