@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 LEADS_S = (5.0, 10.0, 20.0)
 """From the first process to the first request. Activator and load generator need about 3 s of it together; where a busy
 machine needs more, the run is begun again with the next lead."""
+ANSWERS_S = 60.0
+"""After the last request: the generator waits 30 s for answers at most, then writes down what it saw."""
 PROGRESS_S = 10.0
 """Between two lines of progress, and between two looks whether the activator is alive."""
 
@@ -135,7 +137,7 @@ async def _work(parts: LiveParts, loop: LoopFactory | None, progress: Callable[[
 
 
 async def _load_and_tail(parts: LiveParts, platform: LocalPlatform) -> None:
-    await parts.load.wait()
+    await parts.load.wait(parts.run.duration_s - parts.now() + ANSWERS_S)
     await platform.advance(parts.run.duration_s + parts.run.tail_s)
 
 

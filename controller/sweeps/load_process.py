@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL; the generator only writes down what it saw."""
+KEPT_BYTES = 64 * 1024
+"""Of what it said, the end."""
 
 
 class LoadProcess:
@@ -35,54 +37,75 @@ class LoadProcess:
         self._log = log
         self._cpus = cpus
         self._child: asyncio.subprocess.Process | None = None
+        self._said = b""
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self, run: LiveRun, url: str, started_at_s: float) -> None:
         """Start it; the first request is due at `started_at_s` on the wall clock."""
-        with self._log.open("wb") as log:
-            self._child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "loadtest", *load_flags(run), "--host", url),
-                *("--start-at-s", f"{started_at_s:.6f}"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us: a child that heard it too would race with our own clean-up.
-                start_new_session=True,
-                preexec_fn=prepare_child(self._cpus),
-                env={name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")},
-            )
+        self._child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "loadtest", *load_flags(run), "--host", url),
+            *("--start-at-s", f"{started_at_s:.6f}"),
+            stdin=asyncio.subprocess.DEVNULL,
+            # A pipe and not the log itself: on a full disk it must still be able to say so.
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # Ctrl-C is for us: a child that heard it too would race with our own clean-up.
+            start_new_session=True,
+            preexec_fn=prepare_child(self._cpus),
+            env={name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")},
+        )
+        self._listening = asyncio.ensure_future(self._listen(self._child))
 
     @property
     def has_ended(self) -> bool:
         """Whether it was started and is gone."""
         return self._child is not None and self._child.returncode is not None
 
-    async def wait(self) -> None:
+    async def wait(self, patience_s: float) -> None:
         """Return when the schedule was sent and its answers are in; an invalid run is no error here.
+
+        Args:
+            patience_s: after this long it is taken to hang.
 
         Raises:
             BadInputError: it cannot use its input.
-            TemporaryError: it broke off.
+            TemporaryError: it broke off, or hangs.
         """
         if self._child is None:
             raise TemporaryError("the load generator was not started")
-        code = await self._child.wait()
+        try:
+            async with asyncio.timeout(patience_s):
+                code = await self._child.wait()
+        except TimeoutError:
+            raise TemporaryError(f"load generator: did not end within {patience_s:.0f} s; run again") from None
+        if self._listening is not None:
+            await self._listening
         if code in (0, 1, 4) and (self._log.parent / "requests.csv").exists():
             return
-        words = self._log.read_text(errors="replace").strip().splitlines() or [f"exit code {code}"]
+        words = self._said.decode(errors="replace").strip().splitlines() or [f"exit code {code}"]
         raise (BadInputError if code == 2 else TemporaryError)(f"load generator: {words[-1]}")
 
     async def aclose(self) -> None:
-        """End it, if it has not ended."""
-        if self._child is None or self._child.returncode is not None:
+        """End it, if it has not ended, and keep what it said."""
+        if self._child is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._child.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(TERM_GRACE_S):
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(TERM_GRACE_S):
+                    await self._child.wait()
+            except TimeoutError:
+                self._child.kill()
                 await self._child.wait()
-        except TimeoutError:
-            self._child.kill()
-            await self._child.wait()
+        if self._listening is not None:
+            await self._listening
+        with contextlib.suppress(OSError):
+            self._log.write_bytes(self._said)
+
+    async def _listen(self, child: asyncio.subprocess.Process) -> None:
+        while child.stdout is not None and (more := await child.stdout.read(4096)):
+            self._said = (self._said + more)[-KEPT_BYTES:]
 
 
 def load_flags(run: LiveRun) -> Sequence[str]:
