@@ -59,8 +59,8 @@ def find_segments(counts: NDArray[np.float64], *, bin_s: float = 1.0) -> list[Se
         # The linear kernel's cost is the squared distance to the mean; this form of PELT is in C, 100 times as fast.
         search = ruptures.KernelCPD(kernel="linear", min_size=LEAST_BINS).fit(signal[:, None])
         # By ruptures' convention the last breakpoint is the length of the signal.
-        found: list[int] = search.predict(pen=PENALTY_PER_LOG * math.log(n))[:-1]
-        edges = [0, *(place * width for place in found), counts.size]
+        found: list[int] = search.predict(pen=PENALTY_PER_LOG * math.log(n)) or []
+        edges = [0, *(place * width for place in found[:-1]), counts.size]
     return [
         Segment(first, end, float(counts[first:end].mean()) / bin_s, local_fano(counts[first:end]))
         for first, end in pairwise(edges)

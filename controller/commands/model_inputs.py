@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
+
+from controller.domain.arrival_map import Map
+from controller.domain.arrival_process import PoissonProcess, Trace
 from controller.domain.prices import DEFAULT_PRICE_LIST
+from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import ServerLaw
 from controller.errors import BadInputError
 
@@ -13,6 +20,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from controller.domain.arrival_process import ArrivalProcess
     from controller.domain.service_time import ServiceTimes
 
 SERVER_LAWS: tuple[ServerLaw, ...] = get_args(ServerLaw)
@@ -86,3 +96,48 @@ def choose_memory(service: ServiceTimes, memory_mb: int | None) -> int:
         return service.memories_mb[0]
     listed = f" (one of {', '.join(map(str, service.memories_mb))})" if service.memories_mb else ""
     raise BadInputError(f"memory: cost needs it; give --memory-mb{listed}")
+
+
+def choose_workers(service: ServiceTimes, workers: int | None) -> ServiceTimes:
+    """Return the service times with this many workers sharing an instance's CPU; unchanged if None.
+
+    Raises:
+        BadInputError: fewer than one.
+    """
+    if workers is None:
+        return service
+    if workers < 1:
+        raise BadInputError(f"--workers: needs a whole number of at least 1, got {workers}")
+    return replace(service, workers=workers) if isinstance(service, TokenServiceTimes) else service
+
+
+def simulated_duration_s(process: ArrivalProcess, requests: int) -> float:
+    """Return how long to simulate: a trace and phases once, and about so many requests of a stationary process."""
+    match process:
+        case PoissonProcess() | Map():
+            return requests / process.rate_rps
+        case Trace():
+            return math.nextafter(float(process.times_s[-1]), math.inf)
+        case _:
+            return sum(phase.duration_s for phase in process.phases)
+
+
+def check_stable(process: ArrivalProcess, mean_service_s: NDArray[np.float64], workers: int) -> None:
+    """Check that one server can serve a stationary process.
+
+    Args:
+        process: arrivals; traces and phases end, so any rate will do.
+        mean_service_s: shape (B,), by batch size.
+        workers: of the server.
+
+    Raises:
+        BadInputError: requests arrive at least as fast as the best batch size serves them.
+    """
+    if not isinstance(process, PoissonProcess | Map):
+        return
+    capacity_rps = workers * float(np.max(np.arange(1, mean_service_s.size + 1) / mean_service_s))
+    if process.rate_rps >= capacity_rps:
+        raise BadInputError(
+            f"queue: unstable, {process.rate_rps:.4g} requests arrive per second and {workers} worker(s) serve at most "
+            f"{capacity_rps:.4g}; lower the rate, or raise --workers or --max-batch-size"
+        )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.commands.model_inputs import add_model_arguments, choose_memory, parse_quantiles
+from controller.commands.model_inputs import (
+    add_model_arguments,
+    check_stable,
+    choose_memory,
+    choose_workers,
+    parse_quantiles,
+    simulated_duration_s,
+)
 from controller.commands.output import format_s, print_json, print_table
 from controller.domain.arrival_map import Map
 from controller.domain.arrival_process import (
     ArrivalProcess,
     PoissonProcess,
-    Trace,
     read_arrivals,
     sample_arrivals,
 )
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check_setting(arguments.max_batch_size, arguments.max_queue_delay_s)
     quantiles = parse_quantiles(arguments.quantiles)
-    service = _with_workers(read_service_times(arguments.service_times), arguments.workers)
+    service = choose_workers(read_service_times(arguments.service_times), arguments.workers)
     process = read_arrivals(arguments.arrivals)
     lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)
     prices = load_prices(arguments.prices)
@@ -79,14 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(prediction, quantiles)
     return 0
-
-
-def _with_workers(service: ServiceTimes, workers: int | None) -> ServiceTimes:
-    if workers is None:
-        return service
-    if workers < 1:
-        raise BadInputError(f"--workers: needs a whole number of at least 1, got {workers}")
-    return replace(service, workers=workers) if isinstance(service, TokenServiceTimes) else service
 
 
 def _obstacle_to_exact(law: ServerLaw, process: ArrivalProcess) -> str:
@@ -128,9 +124,9 @@ def _simulate(
     mean_service_s = service_law(service, arguments.max_batch_size, memory_mb=memory, lengths=lengths).mean_s
     workers = arguments.workers or (service.workers if isinstance(service, TokenServiceTimes) else 1)
     if law == "finite_work_conserving":
-        _check_stable(process, mean_service_s, workers)
+        check_stable(process, mean_service_s, workers)
     rng = np.random.default_rng(arguments.seed)
-    arrivals = sample_arrivals(process, duration_s=_duration_s(process), rng=rng)
+    arrivals = sample_arrivals(process, duration_s=simulated_duration_s(process, SIMULATED_REQUESTS), rng=rng)
     config = ServingConfig(
         max_batch_size=arguments.max_batch_size,
         max_queue_delay_s=arguments.max_queue_delay_s,
@@ -148,29 +144,6 @@ def _simulate(
         prices=prices,
         memory_mb=memory,
     )
-
-
-def _duration_s(process: ArrivalProcess) -> float:
-    """Return how long to simulate: a trace once, phases at least once, and `SIMULATED_REQUESTS` of a process."""
-    match process:
-        case PoissonProcess() | Map():
-            return SIMULATED_REQUESTS / process.rate_rps
-        case Trace():
-            return math.nextafter(float(process.times_s[-1]), math.inf)
-        case _:
-            return sum(phase.duration_s for phase in process.phases)
-
-
-def _check_stable(process: ArrivalProcess, mean_service_s: np.ndarray, workers: int) -> None:
-    """Raise BadInputError where requests arrive faster than the largest or best batch can serve them."""
-    if not isinstance(process, PoissonProcess | Map):
-        return
-    capacity_rps = workers * float(np.max(np.arange(1, mean_service_s.size + 1) / mean_service_s))
-    if process.rate_rps >= capacity_rps:
-        raise BadInputError(
-            f"queue: unstable, {process.rate_rps:.4g} requests arrive per second and {workers} worker(s) serve at most "
-            f"{capacity_rps:.4g}; lower the rate, or raise --workers or --max-batch-size"
-        )
 
 
 def _print(prediction: Prediction, quantiles: tuple[str, ...]) -> None:

@@ -62,10 +62,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ExactOptimum:
-    """The best setting, or None with the closest one where none is feasible."""
+    """The best setting, or the closest one where none is feasible."""
 
-    chosen: Choice | None
-    closest: Choice | None
+    best: Choice
+    is_feasible: bool
     evaluated: int
 
 
@@ -94,7 +94,7 @@ def find_exact_optimum(problem: ExactProblem, objective: LatencySlo | Budget, *,
     by_cost = isinstance(objective, LatencySlo) == is_feasible
     best = _best(surface, feasible if is_feasible else surface.exists, q, by_cost=by_cost)
     choice = _choice(problem, surface, best, quantile)
-    return ExactOptimum(choice if is_feasible else None, None if is_feasible else choice, surface.evaluated)
+    return ExactOptimum(choice, is_feasible=is_feasible, evaluated=surface.evaluated)
 
 
 def _best(surface: GridSurface, candidates: NDArray[np.bool_], q: float, *, by_cost: bool) -> NDArray[np.bool_]:

@@ -128,15 +128,15 @@ def test_the_whole_grid_has_the_reference_optimum():
     wanted = REFERENCE["optimum"]
     found = find_exact_optimum(reference_problem(), LatencySlo(0.95, 5.0), quantile="0.95")
     assert found.evaluated == 28 * (1 + 19 * 49)
-    assert found.chosen is not None
-    setting = found.chosen.setting
+    assert found.is_feasible
+    setting = found.best.setting
     assert (setting.max_batch_size, setting.max_queue_delay_s, setting.memory_mb) == (
         wanted["max_batch_size"],
         wanted["delay_s"],
         wanted["memory_mb"],
     )
-    assert found.chosen.prediction.cost_per_request_usd == pytest.approx(wanted["cost_per_request_usd"], rel=1e-3)
-    assert found.chosen.prediction.latency_quantiles_s["0.95"] <= 5.0
+    assert found.best.prediction.cost_per_request_usd == pytest.approx(wanted["cost_per_request_usd"], rel=1e-3)
+    assert found.best.prediction.latency_quantiles_s["0.95"] <= 5.0
 
 
 @pytest.mark.parametrize("objective", [LatencySlo(0.9, 0.13), LatencySlo(0.9, 0.02), Budget(1.05e-6), Budget(1e-9)])
@@ -160,9 +160,8 @@ def test_the_search_finds_what_trying_every_setting_finds(objective):
     else:
         feasible = [row for row in rows if row[0] <= objective.usd_per_request]
         best = min(feasible, key=lambda row: (round(row[1], 9), row[0])) if feasible else min(rows)
-    choice = found.chosen if feasible else found.closest
-    assert (found.chosen is not None) == bool(feasible)
-    assert choice is not None
+    choice = found.best
+    assert found.is_feasible == bool(feasible)
     assert (choice.setting.max_batch_size, choice.setting.memory_mb) == (best[3], best[4])
     assert choice.setting.max_queue_delay_s == pytest.approx(best[2] * 0.03)
     assert choice.prediction.latency_quantiles_s["0.9"] == pytest.approx(best[1], rel=1e-6)
