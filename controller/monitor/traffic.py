@@ -32,7 +32,7 @@ UPPER_Z = 1.28
 """Standard errors above the mean of the rate to plan for: exceeded with probability 0.1."""
 FIT_FROM_BINS = 30
 """With fewer seconds of a regime its law is not told apart from a Poisson process."""
-REGIME_CHECK_BINS = 10
+REGIME_CHECK_BINS = 20
 """A new regime is looked for this often."""
 
 
@@ -50,12 +50,12 @@ class Detection:
 
     Attributes:
         detector: makes a fresh online detector.
-        confirm: counts of a regime and its law → first bin of a regime that replaced it, or None.
+        confirm: counts of a regime → first bin of a regime that has replaced it, or None.
         fit: counts → the simplest law that they do not reject.
     """
 
     detector: Callable[[], OnlineDetector]
-    confirm: Callable[[NDArray[np.int64], PoissonProcess | Map], int | None]
+    confirm: Callable[[NDArray[np.int64]], int | None]
     fit: Callable[[NDArray[np.int64]], PoissonProcess | Map]
 
 
@@ -186,12 +186,12 @@ class Traffic:
         return [TrafficChange(float(at_bin + 1), each.kind, each.before, each.after) for each in alarms]
 
     def _refit(self, changes: list[TrafficChange]) -> None:
-        """Every ten seconds: has another regime taken over? Then, or when much more was seen, fit its law anew."""
+        """Every twenty seconds: has another regime taken over? Then, or when much more was seen, fit its law anew."""
         regime = np.array(self._since(self.regime_bin), dtype=np.int64)
         if regime.size < FIT_FROM_BINS or self._next % REGIME_CHECK_BINS:
             return
-        begun = None if self.law is None else self._detection.confirm(regime, self.law)
-        if begun is not None and self.law is not None:
+        begun = self._detection.confirm(regime)
+        if begun is not None:
             before, after = float(regime[:begun].mean()), float(regime[begun:].mean())
             changes.append(TrafficChange(float(self._next), "regime", before, after))
             self.regime_bin = max(self.regime_bin, self._next - regime.size) + begun

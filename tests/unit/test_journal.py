@@ -1,0 +1,48 @@
+"""What the loop leaves behind: lines that are whole, a state that appears whole or not at all."""
+
+import json
+
+import pytest
+
+from controller.errors import TemporaryError
+from controller.monitor.journal import LARGEST_STATE_BYTES, Journal, StateFile
+
+
+def test_decisions_and_changes_are_lines_of_json(tmp_path):
+    told = []
+    journal = Journal(tmp_path, tell=told.append)
+    journal.decided({"at_s": 1.5, "reason": "keep: so"})
+    journal.decided({"at_s": 2.5, "reason": "apply: so"})
+    journal.changed({"at_s": 2.5, "price": "hot"})
+    lines = (tmp_path / "decisions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["at_s"] for line in lines] == [1.5, 2.5]
+    assert json.loads((tmp_path / "settings.jsonl").read_text()) == {"at_s": 2.5, "price": "hot"}
+    assert told == ["     1.5 s  keep: so", "     2.5 s  apply: so"]
+
+
+def test_a_disk_that_refuses_is_a_trouble_that_may_pass(tmp_path):
+    with pytest.raises(TemporaryError, match=r"decisions\.jsonl: cannot be written"):
+        Journal(tmp_path / "gone").decided({"at_s": 1.0, "reason": ""})
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path):
+    file = StateFile(tmp_path / "state.json")
+    assert file.read() is None
+    file.write({"schema": 1})
+    file.write({"schema": 1, "margin": 1.25})
+    assert file.read() == {"schema": 1, "margin": 1.25}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+def test_a_broken_state_is_no_state(tmp_path, text):
+    (tmp_path / "state.json").write_text(text)
+    assert StateFile(tmp_path / "state.json").read() is None
+
+
+def test_a_state_that_is_too_large_leaves_the_old_one(tmp_path):
+    file = StateFile(tmp_path / "state.json")
+    file.write({"old": True})
+    with pytest.raises(TemporaryError, match="above 32768"):
+        file.write({"new": "x" * LARGEST_STATE_BYTES})
+    assert file.read() == {"old": True}

@@ -1,0 +1,75 @@
+"""When a search is due."""
+
+import numpy as np
+import pytest
+
+from controller.domain.prices import ClusterPrices
+from controller.domain.slo import LatencySlo
+from controller.monitor.detection import default_detection
+from controller.monitor.lookout import Lookout
+from controller.monitor.traffic import Traffic, TrafficChange
+from controller.settings import LoopSettings
+
+SETTINGS = LoopSettings(slo=LatencySlo(0.95, 0.5), prices=ClusterPrices(1.0, 1.0))
+ROSE = TrafficChange(40.0, "rate", 12.0, 96.0)
+
+
+def traffic(counts):
+    seen = Traffic(default_detection())
+    seen.update(0, np.array(counts), np.zeros(len(counts), dtype=bool))
+    return seen
+
+
+@pytest.fixture
+def lookout():
+    return Lookout(SETTINGS)
+
+
+def test_the_first_look_waits_for_three_seconds_or_fifty_batches(lookout):
+    assert lookout.next_look(1.0, traffic([9]), batches=9) is None
+    assert lookout.next_look(1.0, traffic([60]), batches=50).trigger == "start"
+    assert lookout.next_look(3.0, traffic([9, 9, 9]), batches=9).trigger == "start"
+
+
+def test_nothing_is_searched_without_a_single_batch(lookout):
+    assert lookout.next_look(9.0, traffic([9] * 9), batches=0) is None
+
+
+def test_an_alarm_asks_for_a_search_once(lookout):
+    lookout.looked(0.0)
+    lookout.take([ROSE])
+    look = lookout.next_look(5.0, traffic([9] * 5), batches=50)
+    assert (look.trigger, look.cause) == ("alarm", "rate rose 12 → 96/s")
+    lookout.looked(5.0)
+    assert lookout.next_look(6.0, traffic([9] * 6), batches=50) is None
+
+
+def test_a_regime_outweighs_an_alarm(lookout):
+    lookout.looked(0.0)
+    lookout.take([TrafficChange(30.0, "regime", 30.0, 12.0), ROSE])
+    look = lookout.next_look(41.0, traffic([9] * 41), batches=50)
+    assert (look.trigger, look.cause) == ("regime", "rate fell for good, 30 → 12/s")
+
+
+def test_a_change_of_bursts_is_told_as_such(lookout):
+    lookout.looked(0.0)
+    lookout.take([TrafficChange(30.0, "dispersion", 1.0, 6.3)])
+    look = lookout.next_look(31.0, traffic([9] * 31), batches=50)
+    assert look.cause == "bursts changed, variance over mean 1 → 6.3"
+
+
+def test_a_search_is_due_every_thirty_seconds(lookout):
+    lookout.looked(10.0)
+    assert lookout.next_look(39.0, traffic([9] * 39), batches=50) is None
+    assert lookout.next_look(40.0, traffic([9] * 40), batches=50).trigger == "periodic"
+
+
+def test_nothing_is_searched_for_traffic_that_is_gone(lookout):
+    lookout.take([ROSE])
+    assert lookout.next_look(50.0, traffic([9, 9, 9, 0, 0]), batches=50) is None
+
+
+def test_an_outdated_search_is_repeated_at_once(lookout):
+    lookout.looked(10.0)
+    lookout.look_again()
+    assert lookout.next_look(11.0, traffic([9] * 11), batches=50) is not None
