@@ -96,4 +96,4 @@ def milliseconds(seconds: float) -> str:
 
 def dollars(value: float) -> str:
     """Return a cost for a table, three digits."""
-    return f"${value:.3g}" if math.isfinite(value) else "-"
+    return f"${value:#.3g}".rstrip(".") if math.isfinite(value) else "-"

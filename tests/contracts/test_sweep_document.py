@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from controller.domain.arrival_process import read_arrivals, sample_arrivals
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.sweeps.parameters import Choices, Interval
@@ -70,6 +71,11 @@ def test_the_shipped_example_is_read_from_yaml_and_the_same_from_json(tmp_path):
     as_json.write_text(json.dumps(yaml.safe_load(example.read_text())))
 
     assert read_sweep(example) == read_sweep(as_json)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_every_arrivals_example_is_read(path, rng):
+    assert sample_arrivals(read_arrivals(path), duration_s=20, rng=rng).size
 
 
 def test_what_kubectl_adds_is_no_mistake():

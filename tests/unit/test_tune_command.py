@@ -117,7 +117,7 @@ def test_the_table_marks_the_best_trial_and_tells_reasons_below(tmp_path):
     lines = trials_table([record(0, target=100.0), late, broken], SLO).splitlines()
 
     assert lines[0].split()[:3] == ["trial", "target", "p95"]
-    assert lines[1].split() == ["*0", "100", "120", "ms", "100.0%", "$0.7", "0", "0", "inside"]
+    assert lines[1].split() == ["*0", "100", "120", "ms", "100.0%", "$0.700", "0", "0", "inside"]
     assert lines[2].endswith("invalid")
     assert lines[3].split()[2:] == ["-"] * 5 + ["failed"]
     assert lines[4:] == [
@@ -130,7 +130,7 @@ def test_a_latency_that_nobody_got_is_called_none():
     lost = record(0, target=100.0)
     lost = replace(lost, figures=replace(lost.figures, p95_s=math.inf, slo_quantile_s=math.inf))
 
-    assert one_line(lost, SLO) == "target=100  p95 none  $0.7 per million  outside"
+    assert one_line(lost, SLO) == "target=100  p95 none  $0.700 per million  outside"
 
 
 def test_the_conclusion_compares_with_the_untuned_default():
@@ -141,7 +141,7 @@ def test_the_conclusion_compares_with_the_untuned_default():
 
     assert said == (
         "best: trial 1 (target 50)\n"
-        "p95 70 ms at $0.35 per million requests; the untuned default: 120 ms at $0.7 (50% saved)"
+        "p95 70 ms at $0.350 per million requests; the untuned default: 120 ms at $0.700 (50% saved)"
     )
 
 
@@ -149,7 +149,7 @@ def test_the_conclusion_says_when_the_default_is_outside_the_objective():
     default = record(0, target=100.0)
     default = replace(default, figures=replace(default.figures, slo_quantile_s=0.4, p95_s=0.4))
 
-    assert "400 ms at $0.7, which is outside the objective" in tune.conclusion(record(1, target=50.0), default, SLO)
+    assert "400 ms at $0.700, which is outside the objective" in tune.conclusion(record(1, target=50.0), default, SLO)
 
 
 def test_the_conclusion_says_when_the_default_is_best_or_nothing_is():
