@@ -10,7 +10,7 @@ from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.performance_model.grid_search import Grid, GridSurface, tabulate_grid
 from controller.performance_model.prediction import Prediction, TimerSetting, predict_exact
-from controller.performance_model.service_law import service_law, service_table
+from controller.performance_model.service_law import service_law, service_laws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,10 +81,10 @@ def find_exact_optimum(problem: ExactProblem, objective: LatencySlo | Budget, *,
         quantile: the objective's, as the caller wrote it.
 
     Raises:
-        BadInputError: service times that are not known for a setting, or random.
+        BadInputError: service times that are not known for a setting, or a search too large.
     """
-    service_s = service_table(problem.service, problem.grid.max_batch_size, problem.memories_mb, problem.lengths)
-    surface = tabulate_grid(problem.process, service_s, problem.memories_mb, problem.grid, problem.prices.lambda_x86)
+    laws = service_laws(problem.service, problem.grid.max_batch_size, problem.memories_mb, problem.lengths)
+    surface = tabulate_grid(problem.process, laws, problem.memories_mb, problem.grid, problem.prices.lambda_x86)
     q = float(quantile)
     if isinstance(objective, LatencySlo):
         feasible = surface.within(objective.bound_s * (1 + BOUND_TOLERANCE), q, surface.exists)

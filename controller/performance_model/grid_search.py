@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.domain.arrival_process import as_map
 from controller.domain.cost import call_cost_usd
 from controller.errors import BadInputError
 from controller.performance_model.batch_queue import BatchQueue, DelaySlice, check_setting
 from controller.performance_model.latency import PROBABILITY_TOLERANCE, interpolate
+from controller.performance_model.markov_chain import time_until
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from controller.domain.arrival_map import Map
     from controller.domain.arrival_process import PoissonProcess
     from controller.domain.prices import LambdaPrices
+    from controller.performance_model.service_law import ServiceLaws
 
 RELATIVE_TIE = 1e-9
 """Costs or quantiles closer than this, relatively, are equal: above rounding, far below any price."""
@@ -77,7 +80,7 @@ class GridSurface:
     """
 
     grid: Grid
-    service_s: NDArray[np.float64]
+    service: ServiceLaws
     cost_usd: NDArray[np.float64]
     exists: NDArray[np.bool_]
     delays: tuple[_Delay, ...]
@@ -91,12 +94,12 @@ class GridSurface:
         """Return those candidates that answer a share of at least `quantile` within t_s."""
         reached = np.zeros_like(candidates)
         for index in np.flatnonzero(candidates.any(axis=(1, 2))):
-            reached[index] = self.delays[index].cdf(t_s, self.service_s) >= quantile - PROBABILITY_TOLERANCE
+            reached[index] = self.delays[index].cdf(t_s, self.service) >= quantile - PROBABILITY_TOLERANCE
         return reached & candidates
 
     def fastest(self, quantile: float, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the candidates whose quantile is the least (ties together); candidates must not be empty."""
-        low, high = 0.0, float(self.service_s.max()) + self.grid.max_queue_delay_s
+        low, high = 0.0, float(self.service.seconds.max()) + self.grid.max_queue_delay_s
         while high - low > RELATIVE_TIE * high:
             middle = (low + high) / 2
             reached = self.within(middle, quantile, candidates)
@@ -126,27 +129,30 @@ class _Delay:
     timed_out: NDArray[np.float64]
     """Shape (n, m); row k - 1 times a start phase is the expected requests in timed-out batches of k."""
 
-    def cdf(self, t_s: float, service_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    def cdf(self, t_s: float, service: ServiceLaws) -> NDArray[np.float64]:
         """Return the share answered within t_s by memory and batch size, shape (n_memories, n)."""
+        seconds, weights = service.seconds, service.weights
+        n = seconds.shape[-1]
         if self.exact is None:
-            return np.repeat((service_s[:, :1] <= t_s).astype(np.float64), service_s.shape[1], axis=1)
-        shape, delay = service_s.shape, self.max_queue_delay_s
-        sizes = np.broadcast_to(np.arange(shape[1]), shape)
-        started, closed = service_s <= t_s, service_s + delay <= t_s
-        share = ((t_s - service_s) / delay).ravel()
+            return np.repeat(((seconds[..., :1] <= t_s) * weights[:, :1]).sum(axis=1), n, axis=1)
+        shape, delay = seconds.shape, self.max_queue_delay_s
+        sizes = np.broadcast_to(np.arange(n), shape)
+        started, closed = (seconds <= t_s) * weights, seconds + delay <= t_s
+        share = ((t_s - seconds) / delay).ravel()
         by_timeout = interpolate(self.exact.by_timeout.transpose(1, 2, 0), sizes.ravel(), share).reshape(*shape, -1)
         by_timeout = np.where(closed[..., None], self.timed_out, by_timeout) * started[..., None]
+        by_timeout = by_timeout.sum(axis=1)
         smaller = np.cumsum(by_timeout, axis=1) - by_timeout
         by_size = interpolate(self.exact.by_size.transpose(1, 2, 0), sizes.ravel(), share).reshape(*shape, -1)
         start, pmf = self.exact.start_phase, self.exact.batch_size_pmf
-        full = np.where(closed, np.arange(1, shape[1] + 1) * np.diag(pmf), np.einsum("bm,rbm->rb", start, by_size))
-        total = np.einsum("bm,rbm->rb", start, smaller) + full * started
-        return total / (pmf @ np.arange(1, shape[1] + 1))
+        full = np.where(closed, np.arange(1, n + 1) * np.diag(pmf), np.einsum("bm,rkbm->rkb", start, by_size))
+        total = np.einsum("bm,rbm->rb", start, smaller) + (full * started).sum(axis=1)
+        return total / (pmf @ np.arange(1, n + 1))
 
 
 def tabulate_grid(
     process: Map | PoissonProcess,
-    service_s: NDArray[np.float64],
+    service: ServiceLaws,
     memories_mb: tuple[int, ...],
     grid: Grid,
     prices: LambdaPrices,
@@ -155,30 +161,47 @@ def tabulate_grid(
 
     Args:
         process: arrivals.
-        service_s: shape (n_memories, max_batch_size).
-        memories_mb: of its rows.
+        service: law of service times by memory and batch size.
+        memories_mb: of its first axis.
         grid: the other two dimensions.
         prices: of a call.
     """
     n = grid.max_batch_size
-    delays = [_Delay(0.0, None, np.zeros((n, 1)))]
-    if grid.n_delays:
-        queue = BatchQueue.tabulate(process, max_batch_size=n, delay_step_s=grid.delay_step_s, n_delays=grid.n_delays)
-        per_delay = queue.counts.n_steps // grid.n_delays
-        for index in range(1, grid.n_delays + 1):
-            counts = queue.counts.probability[..., index * per_delay].sum(axis=1)
-            timed_out = counts.T * np.arange(1, n + 1)[:, None]
-            delays.append(_Delay(grid.delay_s(index), queue.slice_at(index * per_delay), timed_out))
+    delays = [_Delay(0.0, None, np.zeros((n, 1))), *_tabulate_delays(process, n, grid)]
     calls = np.stack(
         [
-            call_cost_usd(row, memory_mb=memory, prices=prices)
-            for row, memory in zip(service_s, memories_mb, strict=True)
+            (call_cost_usd(seconds, memory_mb=memory, prices=prices) * service.weights).sum(axis=0)
+            for seconds, memory in zip(service.seconds, memories_mb, strict=True)
         ]
     )
     cost = np.stack([_costs(delay, calls) for delay in delays])
     exists = np.ones_like(cost, dtype=np.bool_)
     exists[1:, :, 0], exists[0, :, 1:] = False, False
-    return GridSurface(grid, service_s, cost, exists, tuple(delays))
+    return GridSurface(grid, service, cost, exists, tuple(delays))
+
+
+def _tabulate_delays(process: Map | PoissonProcess, n: int, grid: Grid) -> list[_Delay]:
+    """Return the positive delays; those after which every batch is full anyway share one law."""
+    if not grid.n_delays:
+        return []
+    longest_s = time_until(as_map(process), n - 1, longest_s=grid.delay_s(grid.n_delays))
+    n_open = min(grid.n_delays, math.ceil(longest_s / grid.delay_step_s - 1e-9))
+    if longest_s < grid.delay_s(n_open):
+        n_open -= 1
+    delays: list[_Delay] = []
+    if n_open:
+        queue = BatchQueue.tabulate(process, max_batch_size=n, delay_step_s=grid.delay_step_s, n_delays=n_open)
+        per_delay = queue.counts.n_steps // n_open
+        delays += [_delay_of(queue, grid.delay_s(index), index * per_delay) for index in range(1, n_open + 1)]
+    if n_open < grid.n_delays:
+        queue = BatchQueue.tabulate(process, max_batch_size=n, delay_step_s=longest_s, n_delays=1)
+        delays += [_delay_of(queue, longest_s, queue.counts.n_steps)] * (grid.n_delays - n_open)
+    return delays
+
+
+def _delay_of(queue: BatchQueue, delay_s: float, step: int) -> _Delay:
+    counts = queue.counts.probability[..., step].sum(axis=1)
+    return _Delay(delay_s, queue.slice_at(step), counts.T * np.arange(1, counts.shape[1] + 1)[:, None])
 
 
 def _costs(delay: _Delay, calls_usd: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,6 +27,8 @@ LENGTH_CLASSES = 64
 """Most padded lengths told apart; longer lists are cut into classes of equal probability, each at its longest."""
 VARIATION_POINTS = 24
 """Equally likely points that stand for the lognormal factor."""
+MOST_TIMES = 500_000
+"""Service times looked at for one delay of an exact search; each look at all of them takes some 50 ms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,19 @@ class ServiceLaw:
     def mean_s(self) -> NDArray[np.float64]:
         """Mean service time by batch size, shape (B,)."""
         return (self.seconds * self.weights).sum(axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceLaws:
+    """The same for several memories, which do not change the probabilities.
+
+    Attributes:
+        seconds: shape (n_memories, k, B).
+        weights: shape (k, B); columns sum to 1.
+    """
+
+    seconds: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def service_law(
@@ -74,23 +89,25 @@ def service_law(
     return ServiceLaw(spread, np.repeat(weights / factors.size, factors.size, axis=1))
 
 
-def service_table(
+def service_laws(
     service: ServiceTimes,
     max_batch_size: int,
     memories_mb: tuple[int, ...],
     lengths: TokenLengths | None = None,
-) -> NDArray[np.float64]:
-    """Return deterministic service times, shape (n_memories, max_batch_size).
+) -> ServiceLaws:
+    """Return the laws for several memories.
 
     Raises:
-        BadInputError: as `service_law`, or service times that are random.
+        BadInputError: as `service_law`, or more memories than can be searched with so many possible times.
     """
     laws = [service_law(service, max_batch_size, memory_mb=memory, lengths=lengths) for memory in memories_mb]
-    if any(law.seconds.shape[1] > 1 for law in laws):
+    n_times = laws[0].seconds.size
+    if n_times * len(laws) > MOST_TIMES:
         raise BadInputError(
-            "service times: the exhaustive search needs fixed ones; set cv to 0 and give requests of one length"
+            f"memory: {len(laws)} memories with {n_times} possible service times each are too many to search exactly; "
+            "give fewer memories, lengths or batch sizes, or set cv to 0"
         )
-    return np.array([law.seconds[:, 0] for law in laws])
+    return ServiceLaws(np.stack([law.seconds.T for law in laws]), laws[0].weights.T)
 
 
 def _longest(lengths: TokenLengths, max_batch_size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

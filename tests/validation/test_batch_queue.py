@@ -139,6 +139,25 @@ def test_the_whole_grid_has_the_reference_optimum():
     assert found.best.prediction.latency_quantiles_s["0.95"] <= 5.0
 
 
+def test_random_service_times_are_searched_as_they_are_predicted():
+    service = TokenServiceTimes(fixed_s=0.002, per_batch_s=0.01, per_token_s=2e-4, cv=0.1)
+    lengths = TokenLengths(np.array([8, 16, 64, 120]))
+    grid = Grid(max_batch_size=4, max_queue_delay_s=0.06, delay_step_s=0.02)
+    problem = ExactProblem(PoissonProcess(50), service, (1769,), grid, load_prices(), lengths)
+    found = find_exact_optimum(problem, LatencySlo(0.95, 0.12), quantile="0.95")
+    rows = []
+    for B in range(1, 5):
+        for index in range(1) if B == 1 else range(1, 4):
+            law = BatchQueue.solve(PoissonProcess(50), max_batch_size=B, max_queue_delay_s=index * 0.02)
+            seconds = service_law(service, B, lengths=lengths)
+            cost = request_cost_usd(law.batch_size_pmf, seconds, memory_mb=1769, prices=load_prices().lambda_x86)
+            rows.append((cost, LatencyLaw(law, seconds).quantile(0.95), B, index))
+    best = min(row for row in rows if row[1] <= 0.12)
+    assert found.best.prediction.cost_per_request_usd == pytest.approx(best[0])
+    assert found.best.setting.max_batch_size == best[2]
+    assert found.best.setting.max_queue_delay_s == pytest.approx(best[3] * 0.02)
+
+
 @pytest.mark.parametrize("objective", [LatencySlo(0.9, 0.13), LatencySlo(0.9, 0.02), Budget(1.05e-6), Budget(1e-9)])
 def test_the_search_finds_what_trying_every_setting_finds(objective):
     process = Map(np.array([[-10.5, 0.5], [0.5, -80.5]]), np.array([[10.0, 0], [0, 80]]))
