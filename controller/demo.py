@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from controller.settings import LoopSettings
 from controller.sweeps.best_fixed import find_best_fixed
 from controller.sweeps.capacity import ServiceWatch, measure_capacity
 from controller.sweeps.live_run import LiveRun, run_live
+from controller.sweeps.live_trials import split_cores
 from controller.sweeps.model_choice import prepare_model
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STAGES = 7
 PEAK_SHARE = 0.6
 """The schedule peaks at this share of one core's measured capacity, but for one burst."""
-BURST_SHARE = 1.25
+BURST_SHARE = 1.35
 """What that burst asks of the core."""
 AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
 """Knative's defaults would wait 60 + 30 s before zero; a demo of 90 s has no time for that. All else is Knative's."""
@@ -85,7 +85,7 @@ def demo_arrivals(capacity_rps: float, rng: np.random.Generator) -> dict[str, ob
     phases = [
         (float(rng.uniform(14, 17)), poisson(share(0.06, 0.10))),
         (before, bursty),
-        (float(rng.uniform(1.5, 2.5)), poisson(BURST_SHARE * capacity_rps)),
+        (float(rng.uniform(1.8, 2.2)), poisson(BURST_SHARE * capacity_rps)),
         (26 - before, bursty),
         (float(rng.uniform(9, 12)), poisson(share(0.15, 0.30))),
         (float(rng.uniform(17, 20)), poisson(0.0)),
@@ -102,11 +102,11 @@ async def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Path:
         TidegateError: a stage failed; the message names it.
         RunInvalidError: the load generator was late, so the figures must not be trusted.
     """
-    server_cpus, other_cpus = split_cpus()
+    server_cpus, other_cpus = split_cores()
     stage = Stages(say)
 
     stage.begin("model: prepare it, or find it prepared")
-    await prepare_model(settings.model)
+    await prepare_model(settings.model, say)
 
     plan = LiveRun(
         folder=settings.folder / "capacity",
@@ -173,12 +173,6 @@ def length_s(arrivals: dict[str, object]) -> float:
     """Return how long the phases last together."""
     phases = arrivals["phases"]
     return sum(float(phase["duration_s"]) for phase in phases) if isinstance(phases, list) else 0.0
-
-
-def split_cpus() -> tuple[set[int], set[int]]:
-    """Return the cores of the servers and those of everything else; on one core they share it."""
-    cpus = sorted(os.sched_getaffinity(0))
-    return {cpus[0]}, set(cpus[1:]) or {cpus[0]}
 
 
 class Stages:

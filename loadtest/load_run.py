@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -129,8 +130,10 @@ class LoadRun:
             )
             self.exit_code = 130 if trouble == INTERRUPTED else exit_code(self.document) if self.document else 4
         except BadInputError as error:
-            sys.stderr.write(f"{error}\n")
             self.exit_code = error.exit_code
+            # The disk that did not take the run may not take this line either; the run must end all the same.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"{error}\n")
         self._environment.process_exit_code = self.exit_code
         self.over.set()
         gevent.spawn(self._runner.quit)

@@ -91,7 +91,7 @@ async def _run(
     tell: Callable[[TrialRecord], None],
 ) -> Result:
     if runner is None:
-        await prepare_model(campaign.model)
+        await prepare_model(campaign.model, say)
         runner = LiveTrials(campaign.sweep, campaign.model, lambda run: figures_of(run, campaign.sweep.slo), say)
     identity: dict[str, object] = {
         "document": campaign.sweep.document,

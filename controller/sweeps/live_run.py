@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from controller.domain.instance_log import write_instance_log
 from controller.errors import BadInputError, TemporaryError, TidegateError
+from controller.monitor.source import FrontArrivals
 from controller.sweeps.live_parts import LateStartError, LiveParts
 from controller.sweeps.model_choice import check_model
 from controller.sweeps.run_record import RunRecord
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
     from controller.domain.slo import LatencySlo
     from controller.platforms.local.local_platform import LocalPlatform
-    from controller.platforms.protocol import Platform
+    from controller.platforms.protocol import Platform, PlatformState
     from controller.telemetry.merge import HeartbeatMerge
     from controller.telemetry.outbox import Outbox
 
@@ -157,14 +158,19 @@ async def _first_failure(main: Coroutine[Any, Any, None], background: list[async
 
 async def _watch(parts: LiveParts, platform: LocalPlatform, progress: Callable[[str], None]) -> None:
     """Tell how far the run is; a platform that no longer answers ends it."""
+    arrivals, total_s = FrontArrivals(), parts.run.duration_s + parts.run.tail_s
     while True:
         await platform.advance(max(0.0, parts.now()) + PROGRESS_S)
         state = await platform.state()
-        first, counts, _ = parts.merge.counts(state.at_s)
-        recent = counts[-int(PROGRESS_S) :]
-        rate = f"{recent.mean():.0f}/s" if recent.size and first >= 0 else "no arrivals yet"
-        total_s = parts.run.duration_s + parts.run.tail_s
-        progress(f"  {min(state.at_s, total_s):4.0f} of {total_s:.0f} s  {state.ready} ready  {rate}")
+        arrivals.take(state.front_arrivals, state.at_s)
+        recent = arrivals.counts(state.at_s)[1][-int(PROGRESS_S) :]
+        rate = f"{recent.mean() if recent.size else 0.0:4.0f} requests/s"
+        progress(f"  {min(state.at_s, total_s):4.0f} of {total_s:.0f} s  {rate}  {_instances(state)}")
+
+
+def _instances(state: PlatformState) -> str:
+    starting = f", {state.starting} starting" if state.starting else ""
+    return f"{state.ready} instance{'' if state.ready == 1 else 's'} ready{starting}"
 
 
 async def _finish_in_peace(closing: Coroutine[Any, Any, None]) -> None:

@@ -5,32 +5,41 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.errors import BadInputError
 
-GENERATED_MODELS = ("demo", "fake")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREPARED_MODELS = ("demo", "demo-full")
+GENERATED_MODELS = (*PREPARED_MODELS, "fake")
 
 
 def check_model(model: str) -> None:
-    """Return when the model is demo, fake or a prepared folder.
+    """Return when the model is demo, demo-full, fake or a prepared folder.
 
     Raises:
         BadInputError: it is none of them.
     """
     if model not in GENERATED_MODELS and not (Path(model) / "manifest.json").is_file():
         raise BadInputError(
-            f"model {model}: has no manifest.json; give demo, fake, or a folder made by tidegate prepare"
+            f"model {model}: has no manifest.json; give demo, demo-full, fake, or a folder made by tidegate prepare"
         )
 
 
-async def prepare_model(model: str) -> None:
-    """Return when the model can be served; the demo's is prepared once, which takes some seconds.
+async def prepare_model(model: str, tell: Callable[[str], None]) -> None:
+    """Return when the model can be served; a demo's is prepared once, which takes some seconds.
+
+    Args:
+        model: demo, demo-full, fake, or a prepared folder.
+        tell: takes each line that the preparation says.
 
     Raises:
-        BadInputError: it is neither demo, fake nor a prepared folder, or cannot be prepared.
+        BadInputError: it is none of them, or cannot be prepared.
     """
     check_model(model)
-    if model != "demo":
+    if model not in PREPARED_MODELS:
         return
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "inference_service.prepare", model),
@@ -38,12 +47,15 @@ async def prepare_model(model: str) -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
+    last = "it said nothing"
     try:
-        _, said = await child.communicate()
+        while child.stderr is not None and (line := await child.stderr.readline()):
+            last = line.decode(errors="replace").strip()
+            tell(f"  {last}")
+        code = await child.wait()
     except asyncio.CancelledError:
         child.terminate()
         await child.wait()
         raise
-    if child.returncode:
-        words = said.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
-        raise BadInputError(f"model {model}: {words[-1]}")
+    if code:
+        raise BadInputError(f"model {model}: {last}")
