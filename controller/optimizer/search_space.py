@@ -63,13 +63,16 @@ class SearchSpace:
         return {name: _nearest(grid, _rank(name, getattr(config, name))) for name, grid in self._ranked().items()}
 
     def one_at_a_time(self, config: ServingConfig) -> list[ServingConfig]:
-        """Return settings that differ from this one in a single knob: at its lowest, middle and highest value."""
+        """Return settings that differ from this one in a single knob: at its lowest, highest and middle value.
+
+        Every knob comes once before any comes again, so a search that must stop early has tried them all.
+        """
         here = self.places(config)
         return [
             self.setting({**here, name: place})
+            for turn in range(3)
             for name, grid in self.values.items()
-            for place in (0, len(grid) // 2, len(grid) - 1)
-            if place != here[name]
+            if (place := (0, len(grid) - 1, len(grid) // 2)[turn]) != here[name]
         ]
 
     def _ranked(self) -> dict[str, list[float]]:

@@ -27,8 +27,11 @@ BURST_EVERY_S = 60.0
 BURST_MISSED_ALLOWED = 0.05
 """A burst served this badly is as good as one served well."""
 DEAREST = 1.5
-"""Where the objective cannot be met, or for a burst that never came yet, a setting may cost so many times the cheapest.
-Bursts that did come are part of the recent past, where the objective is a constraint and not a trade."""
+"""For a burst that never came yet, a setting may cost so many times the cheapest. Bursts that did come are part of the
+recent past, where the objective is a constraint and not a trade."""
+DEAREST_HELD = 2.0
+"""Instances kept for traffic to come (min_scale) may make a service so many times as dear, even where that would meet
+the objective; who wants more sets a bound."""
 SLOWEST = 1.5
 """For a burst that never came, a setting may take so many times the mean latency of the fastest."""
 SAME_EXCESS = 0.05
@@ -37,6 +40,10 @@ SAME_BURST = 0.02
 SAME_COST = 0.01
 SAME_LATENCY = 0.05
 """Differences below these are none."""
+PATIENCE = 2.0
+"""Warm starts may take so many times the budget: without them a search knows its neighbourhood only by chance."""
+LEAST_TRIALS = 8
+"""Trials that are made whatever the time."""
 STARTUP_TRIALS = 10
 """Trials, warm starts included, before the sampler begins to model."""
 
@@ -79,7 +86,7 @@ class SearchResult:
 
 
 def optimize_by_simulation(problem: Problem) -> SearchResult:
-    """Search the space of a problem; the present setting and the warm starts are always evaluated."""
+    """Search the space of a problem, the neighbours of the present setting first."""
     began_s = time.perf_counter()
     known: dict[ServingConfig, Evaluation] = {}
 
@@ -94,8 +101,9 @@ def optimize_by_simulation(problem: Problem) -> SearchResult:
     for config in starts:
         study.enqueue_trial(dict(problem.space.places(config)), skip_if_exists=True)
     waiting = len(study.get_trials(deepcopy=False))
-    for number in range(problem.trials):
-        if number >= waiting and time.perf_counter() - began_s > problem.budget_s:
+    for number in range(max(problem.trials, waiting)):
+        patience = PATIENCE if number < waiting else 1.0
+        if number >= LEAST_TRIALS and time.perf_counter() - began_s > patience * problem.budget_s:
             break
         trial = study.ask()
         tell(study, trial, judge(problem.space.suggest(trial)))
@@ -131,12 +139,11 @@ def burst_miss(evaluation: Evaluation) -> float:
 
 def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """Return the settings that nothing tells apart: the objective first, then bursts, then money, then latency."""
-    left = list(evaluations)
+    left = _without_dear_holding(list(evaluations))
     feasible = [each for each in left if each.is_feasible]
     if not feasible:
-        left = _affordable(left)
         least = min(each.excess for each in left)
-        left = [each for each in left if each.excess <= least + SAME_EXCESS]
+        left = [each for each in left if each.excess <= least + SAME_EXCESS * (1 + max(0.0, least))]
     left = _affordable(_quick(feasible) or left)
     calm = min(burst_miss(each) for each in left)
     left = [each for each in left if burst_miss(each) <= calm + SAME_BURST]
@@ -144,6 +151,13 @@ def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     left = [each for each in left if usd_per_s(each) <= cheap * (1 + SAME_COST)]
     fast = min(each.mean_s for each in left)
     return [each for each in left if each.mean_s <= fast * (1 + SAME_LATENCY)]
+
+
+def _without_dear_holding(evaluations: list[Evaluation]) -> list[Evaluation]:
+    least = min(each.config.min_scale for each in evaluations)
+    free = [each for each in evaluations if each.config.min_scale == least]
+    usd = usd_per_s(min(free, key=lambda each: (each.excess > 0, max(0.0, each.excess), usd_per_s(each))))
+    return [each for each in evaluations if each.config.min_scale == least or usd_per_s(each) <= DEAREST_HELD * usd]
 
 
 def _affordable(evaluations: list[Evaluation]) -> list[Evaluation]:
