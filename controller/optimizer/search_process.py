@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -86,9 +87,16 @@ class ChildSearch:
         return self._future is not None
 
     def begin(self, problem: Problem, now_s: float) -> None:
-        """See `Search.begin`."""
+        """See `Search.begin`.
+
+        Raises:
+            TemporaryError: the child had died; the next search gets a new one.
+        """
         del now_s
-        self._future = self._pool.submit(optimize_by_simulation, problem)
+        try:
+            self._future = self._pool.submit(optimize_by_simulation, problem)
+        except BrokenExecutor as error:
+            raise self._renewed(error) from error
 
     def take(self, now_s: float) -> SearchResult | None:
         """See `Search.take`.
@@ -103,15 +111,24 @@ class ChildSearch:
         try:
             return future.result()
         except BrokenExecutor as error:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = self._new_pool()
-            raise TemporaryError(f"search: its process died ({error}); a new one is started") from error
+            raise self._renewed(error) from error
 
     def close(self) -> None:
         """See `Search.close`."""
-        for process in list(getattr(self._pool, "_processes", {}).values()):
-            process.terminate()  # a search of seconds is not worth waiting for when the run is over
+        for child in self.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)  # a search of seconds is not worth waiting for when the run is over
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def children(self) -> list[int]:
+        """Return the process that searches, if it was started."""
+        # The executor does not name its processes elsewhere; after a shutdown it has none.
+        return list(getattr(self._pool, "_processes", None) or {})
+
+    def _renewed(self, error: BrokenExecutor) -> TemporaryError:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._new_pool()
+        return TemporaryError(f"search: its process died ({error}); a new one is started")
 
     @staticmethod
     def _new_pool() -> ProcessPoolExecutor:
