@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from controller.domain.arrival_process import ArrivalProcess
     from controller.domain.service_time import ServiceTimes
 
+DAY_S = 86_400.0
+LONGEST_SIMULATED_S = 7 * DAY_S
 SERVER_LAWS: tuple[ServerLaw, ...] = get_args(ServerLaw)
 
 
@@ -112,14 +114,26 @@ def choose_workers(service: ServiceTimes, workers: int | None) -> ServiceTimes:
 
 
 def simulated_duration_s(process: ArrivalProcess, requests: int) -> float:
-    """Return how long to simulate: a trace and phases once, and about so many requests of a stationary process."""
+    """Return how long to simulate: a trace and phases once, and about so many requests of a stationary process.
+
+    A stationary process is given a day at most, so rare requests are fewer.
+
+    Raises:
+        BadInputError: a trace or phases longer than a week.
+    """
     match process:
         case PoissonProcess() | Map():
-            return requests / process.rate_rps
+            return min(requests / process.rate_rps, DAY_S)
         case Trace():
-            return math.nextafter(float(process.times_s[-1]), math.inf)
+            duration_s = math.nextafter(float(process.times_s[-1]), math.inf)
         case _:
-            return sum(phase.duration_s for phase in process.phases)
+            duration_s = sum(phase.duration_s for phase in process.phases)
+    if duration_s > LONGEST_SIMULATED_S:
+        raise BadInputError(
+            f"arrivals: last until {duration_s:.6g} s, at most {LONGEST_SIMULATED_S:g} s (a week) are simulated; "
+            "let them begin near 0, or cut them"
+        )
+    return duration_s
 
 
 def check_stable(process: ArrivalProcess, mean_service_s: NDArray[np.float64], workers: int) -> None:

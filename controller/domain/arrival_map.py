@@ -21,6 +21,10 @@ ROW_SUM_TOLERANCE = 1e-5
 """Largest row sum of D0 + D1 taken for zero, as a share of the row's total rate: files carry about six digits."""
 
 
+SLOWEST_PER_S, FASTEST_PER_S = 1e-9, 1e9
+"""Rates outside (but for 0) are a unit gone wrong, and would overflow what is computed from them."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
     """Markovian arrival process.
@@ -87,9 +91,14 @@ def _check_generator(D0: NDArray[np.float64], D1: NDArray[np.float64]) -> None:
     if not (np.isfinite(D0).all() and np.isfinite(D1).all()):
         raise BadInputError("map: D0 and D1 need finite numbers")
     off_diagonal = D0 - np.diag(np.diag(D0))
-    lowest = min(off_diagonal.min(), D1.min())
-    if lowest < 0:
-        raise BadInputError(f"map: rates off the diagonal of D0 and in D1 must not be negative, got {lowest:g}")
+    rates = np.concatenate([off_diagonal.ravel(), D1.ravel()])
+    if rates.min() < 0:
+        raise BadInputError(f"map: rates off the diagonal of D0 and in D1 must not be negative, got {rates.min():g}")
+    strange = rates[(rates > 0) & ((rates < SLOWEST_PER_S) | (rates > FASTEST_PER_S))]
+    if strange.size:
+        raise BadInputError(
+            f"map: rates must be 0 or from {SLOWEST_PER_S:g} to {FASTEST_PER_S:g} per second, got {strange[0]:g}"
+        )
     if D1.max() == 0:
         raise BadInputError("map: has no arrivals, every entry of D1 is 0; give at least one positive rate")
     sums, totals = (D0 + D1).sum(axis=1), off_diagonal.sum(axis=1) + D1.sum(axis=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.arrival_map import Map, mmpp, on_off
+from controller.domain.arrival_map import FASTEST_PER_S, SLOWEST_PER_S, Map, mmpp, on_off
 from controller.domain.arrival_sampling import sample_map, sample_poisson
 from controller.domain.documents import (
     as_list,
@@ -37,8 +37,9 @@ class PoissonProcess:
     rate_rps: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.rate_rps) and self.rate_rps >= 0):
-            raise BadInputError(f"poisson: rate_rps needs a finite number of at least 0, got {self.rate_rps!r}")
+        if self.rate_rps != 0 and not SLOWEST_PER_S <= self.rate_rps <= FASTEST_PER_S:
+            bounds = f"{SLOWEST_PER_S:g} to {FASTEST_PER_S:g}"
+            raise BadInputError(f"poisson: rate_rps needs 0 or a number from {bounds}, got {self.rate_rps!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

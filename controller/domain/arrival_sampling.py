@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.errors import BadInputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_EVENTS = 2e7
+"""Largest expected number of arrivals or changes of phase; more would not fit into memory."""
 EVENTS_PER_DRAW = 4096
 """Random numbers drawn at once while walking through the events of a Map."""
 
 
 def sample_poisson(rate_rps: float, *, duration_s: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return sorted instants in [0, duration_s), shape (n,): a Poisson number of uniform points."""
+    """Return sorted instants in [0, duration_s), shape (n,): a Poisson number of uniform points.
+
+    Raises:
+        BadInputError: more than `MOST_EVENTS` are expected.
+    """
+    _check_number(rate_rps, duration_s)
     return np.sort(rng.random(rng.poisson(rate_rps * duration_s)) * duration_s)
 
 
@@ -26,12 +35,25 @@ def sample_map(
     duration_s: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return sorted instants in [0, duration_s), shape (n,), the first phase drawn from `start`."""
+    """Return sorted instants in [0, duration_s), shape (n,), the first phase drawn from `start`.
+
+    Raises:
+        BadInputError: more than `MOST_EVENTS` arrivals and changes of phase are expected.
+    """
+    _check_number(float(start @ -np.diag(D0)), duration_s)
     phase = int(rng.choice(len(D0), p=start / start.sum()))
     rates = np.diag(D1)
     if (np.diag(rates) == D1).all():
         return _sample_modulated(D0, rates, phase, duration_s, rng)
     return _sample_events(D0, D1, phase, duration_s, rng)
+
+
+def _check_number(events_per_s: float, duration_s: float) -> None:
+    if not events_per_s * duration_s <= MOST_EVENTS:
+        raise BadInputError(
+            f"arrivals: {events_per_s * duration_s:.3g} events in {duration_s:.3g} s are too many to draw (at most "
+            f"{MOST_EVENTS:g}); lower the rates or the duration"
+        )
 
 
 def _sample_modulated(

@@ -12,6 +12,9 @@ from controller.errors import BadInputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LONGEST_S = 1e6
+"""Eleven days; a longer service time is a unit gone wrong."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableServiceTimes:
@@ -77,10 +80,12 @@ def check_service_times(table_s: NDArray[np.float64]) -> None:
     Raises:
         BadInputError: a time that is not positive, or a larger batch that takes less time.
     """
-    if not (np.isfinite(table_s).all() and table_s.min() > 0):
-        row, column = np.argwhere(~(np.isfinite(table_s) & (table_s > 0)))[0]
+    is_time = (table_s > 0) & (table_s <= LONGEST_S)
+    if not is_time.all():
+        row, column = np.argwhere(~is_time)[0]
         raise BadInputError(
-            f"service times: must be positive, got {table_s[row, column]:g} s for batch size {column + 1}"
+            f"service times: must be positive and at most {LONGEST_S:g} s, got {table_s[row, column]:g} s for batch "
+            f"size {column + 1}"
         )
     falls = np.argwhere(np.diff(table_s, axis=1) < 0)
     if falls.size:

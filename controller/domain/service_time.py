@@ -18,6 +18,9 @@ from controller.errors import BadInputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST_VARIATION = 10.0
+"""Largest coefficient of variation; measured ones are around 0.05."""
+
 
 class ServiceTimes(Protocol):
     """What every kind can answer."""
@@ -135,6 +138,8 @@ class TokenServiceTimes:
     def __post_init__(self) -> None:
         names = ("fixed_s", "per_batch_s", "per_token_s", "per_token_pair_s", "cv")
         _require_not_negative({name: getattr(self, name) for name in names})
+        if self.cv > MOST_VARIATION:
+            raise BadInputError(f"service times: cv needs a number of at most {MOST_VARIATION:g}, got {self.cv:g}")
         if self.vcpu_per_mb is not None and not self.vcpu_per_mb > 0:
             raise BadInputError(f"service times: vcpu_per_mb must be positive, got {self.vcpu_per_mb!r}")
         if self.workers < 1:

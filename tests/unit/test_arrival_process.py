@@ -105,7 +105,7 @@ def test_poisson_as_a_map_has_one_phase():
         ({"kind": "poisson", "rate_rps": "10"}, "needs a number, got the text '10'"),
         ({"kind": "poisson", "rate_rps": True}, "needs a number"),
         ({"kind": "poisson", "rate_rps": float("nan")}, "finite"),
-        ({"kind": "poisson", "rate_rps": -1}, "at least 0"),
+        ({"kind": "poisson", "rate_rps": -1}, "from 1e-09 to 1e+09"),
         ({"kind": "poisson", "rate_rps": 0}, "positive rate"),
         ({"kind": "mmpp", "rates_rps": [1, 2], "switching_per_s": [[0, 1]]}, "2 x 2 matrix"),
         ({"kind": "mmpp", "rates_rps": [1, 2], "switching_per_s": [[0, 1], [2]]}, "needs 2 numbers"),

@@ -75,7 +75,7 @@ def test_service_times_survive_their_document(document):
         ({"batch_size": [1, 3]}, "without a hole"),
         ({"seconds": [[0.2, 0.3]]}, "one list per memory"),
         ({"seconds": [[0.2], [0.1]]}, "needs 2 numbers per memory"),
-        ({"seconds": [[0.2, -0.3], [0.1, 0.2]]}, "must be positive, got -0.3 s for batch size 2"),
+        ({"seconds": [[0.2, -0.3], [0.1, 0.2]]}, "must be positive and at most 1e+06 s, got -0.3 s for batch size 2"),
         ({"seconds": [[0.2, None], [0.1, 0.2]]}, "needs a number, got None"),
         ({"seconds": [[0.2, 0.1], [0.1, 0.2]]}, "must not take less time"),
         ({"memory_mb": [2048, 1024]}, "ascend"),
