@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from controller.arrivals.alarm import Alarm
 
 
+LARGEST_COUNT = 1e9
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `detect`."""
     parser.add_argument("--counts", type=Path, required=True, metavar="FILE", help="arrivals in each bin, one a line")
@@ -48,16 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_counts(path: Path) -> NDArray[np.float64]:
-    """Read whole numbers of at least 0, one a line; shape (n,), n >= 1.
+    """Read whole numbers from 0 to `LARGEST_COUNT`, one a line; shape (n,), n >= 1.
 
     Raises:
         BadInputError: unreadable, empty, or a line that holds anything else.
     """
     counts, lines = read_numbers(path, what="count")
-    bad = np.flatnonzero((counts < 0) | (counts != np.rint(counts)))
+    bad = np.flatnonzero((counts < 0) | (counts > LARGEST_COUNT) | (counts != np.rint(counts)))
     if bad.size:
         at = int(bad[0])
-        raise BadInputError(f"{path}: line {lines[at]}: needs a whole number of at least 0, got {counts[at]:g}")
+        raise BadInputError(
+            f"{path}: line {lines[at]}: needs a whole number of at least 0 and at most {LARGEST_COUNT:g}, "
+            f"got {counts[at]:g}"
+        )
     return counts
 
 

@@ -106,7 +106,7 @@ def test_without_json_a_table_fits_eighty_columns_and_says_why(run, command, fla
         ("fit", [1, 2, 3, 4], ("--from-s", 10), "widen --from-s"),
         ("fit", [1, 2, 3, 4], ("--until-s", "nan"), "--until-s: needs a number"),
         ("detect", [], ("--bin-s", 1), "is empty"),
-        ("detect", [1, -2], ("--bin-s", 1), "line 2: needs a whole number of at least 0, got -2"),
+        ("detect", [1, -2], ("--bin-s", 1), "line 2: needs a whole number of at least 0 and at most 1e+09, got -2"),
         ("detect", [1, 2.5], ("--bin-s", 1), "got 2.5"),
         ("detect", [1, "inf"], ("--bin-s", 1), "line 2: needs one count"),
         ("detect", [1, "x"], ("--bin-s", 1), "line 2: needs one count, got 'x'"),
