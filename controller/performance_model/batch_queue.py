@@ -11,7 +11,7 @@ requests per batch that sit in a batch of n and have waited at most x.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from controller.performance_model.markov_chain import (
     arrival_phases,
     stationary_row,
     tabulate_counts,
+    time_until,
 )
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
     from controller.domain.arrival_process import PoissonProcess
 
 ARRIVALS_PER_STEP = 0.1
-"""Most arrivals expected in one step of the grid; cubic interpolation between its points is then good to about 1e-6."""
+"""Arrivals expected in one step of the grid; cubic interpolation between its points is then good to about 1e-6."""
+MOST_ARRIVALS_PER_STEP = 0.5
+"""Where the grid would be longer than `MOST_STEPS`, steps may widen so far; beyond, the model declines."""
 LEAST_STEPS = 16
 MOST_STEPS = 5000
-"""Bound of the grid's length; it widens the step only where more than 500 arrivals are expected in one delay."""
+"""Longest grid of a table with many delays; one delay alone may have four times as many."""
+LARGEST_BATCH = 512
+"""Larger batches would need matrices that take minutes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +53,8 @@ class BatchLaw:
         batch_size_pmf: shape (B,); entry i is the share of batches with i + 1 requests.
         mean_batch_size: requests per batch.
         batches_per_s: batches that leave per second.
-        waiting: shape (B, n_steps + 1); [n - 1, j] is C_n(j T / n_steps). The last column is the limit from below:
+        span_s: T, or less where every batch is full long before: nobody waits longer.
+        waiting: shape (B, n_steps + 1); [n - 1, j] is C_n(j span_s / n_steps). The last column is the limit from below:
             at T itself C_n jumps to n times the share of batches of n, because the first request has waited T.
     """
 
@@ -57,6 +63,7 @@ class BatchLaw:
     batch_size_pmf: NDArray[np.float64]
     mean_batch_size: float
     batches_per_s: float
+    span_s: float
     waiting: NDArray[np.float64]
 
     @property
@@ -66,7 +73,7 @@ class BatchLaw:
         longer = (total[:, None] - self.waiting).sum(axis=0)
         weights = np.ones(longer.size)
         weights[1:-1:2], weights[2:-1:2] = 4, 2
-        step = self.max_queue_delay_s / (longer.size - 1)
+        step = self.span_s / (longer.size - 1)
         return float(weights @ longer) * step / 3 / self.mean_batch_size
 
 
@@ -100,12 +107,26 @@ class BatchQueue:
     def tabulate(
         cls, process: Map | PoissonProcess, *, max_batch_size: int, delay_step_s: float, n_delays: int
     ) -> BatchQueue:
-        """Prepare delays delay_step_s, 2 delay_step_s, …, n_delays delay_step_s for B = 1..max_batch_size."""
+        """Prepare delays delay_step_s, 2 delay_step_s, …, n_delays delay_step_s for B = 1..max_batch_size.
+
+        Raises:
+            BadInputError: a batch too large, or too many arrivals in a delay, for the exact model.
+        """
+        if max_batch_size > LARGEST_BATCH:
+            raise BadInputError(
+                f"max batch size: the exact model takes at most {LARGEST_BATCH}, got {max_batch_size}; simulate instead"
+            )
         arrivals = as_map(process)
         fastest = float(np.max(-np.diag(arrivals.D0)))
         wanted = max(math.ceil(fastest * delay_step_s / ARRIVALS_PER_STEP), math.ceil(LEAST_STEPS / n_delays), 8)
-        per_delay = min(wanted, max(8, MOST_STEPS // n_delays))
+        most_steps = MOST_STEPS if n_delays > 1 else 4 * MOST_STEPS
+        per_delay = min(wanted, max(8, most_steps // n_delays))
         per_delay += per_delay % 2
+        if fastest * delay_step_s > per_delay * MOST_ARRIVALS_PER_STEP:
+            raise BadInputError(
+                f"max queue delay: {fastest * delay_step_s * n_delays:.3g} arrivals may come in one, too many for the "
+                f"exact model; lower it below {most_steps * MOST_ARRIVALS_PER_STEP / fastest:.3g} s or simulate instead"
+            )
         counts = tabulate_counts(
             arrivals, max_count=max_batch_size - 1, step_s=delay_step_s / per_delay, n_steps=per_delay * n_delays
         )
@@ -116,7 +137,8 @@ class BatchQueue:
         """Return the exact law of one setting.
 
         Raises:
-            BadInputError: a batch size below 1, a negative or infinite delay, or a process without arrivals.
+            BadInputError: a batch size below 1, a negative or infinite delay, a process without arrivals, or more
+                requests in a batch or a delay than the exact model takes.
         """
         check_setting(max_batch_size, max_queue_delay_s)
         rate = process.rate_rps
@@ -125,9 +147,11 @@ class BatchQueue:
         if max_batch_size == 1 or max_queue_delay_s == 0:
             pmf = np.eye(1, max_batch_size)[0]
             waiting = np.repeat(pmf[:, None], 3, axis=1)
-            return BatchLaw(max_batch_size, max_queue_delay_s, pmf, 1.0, rate, waiting)
-        queue = cls.tabulate(process, max_batch_size=max_batch_size, delay_step_s=max_queue_delay_s, n_delays=1)
-        return queue.law(queue.slice_at(queue.counts.n_steps), max_batch_size)
+            return BatchLaw(max_batch_size, max_queue_delay_s, pmf, 1.0, rate, max_queue_delay_s, waiting)
+        span_s = time_until(as_map(process), max_batch_size - 1, longest_s=max_queue_delay_s)
+        queue = cls.tabulate(process, max_batch_size=max_batch_size, delay_step_s=span_s, n_delays=1)
+        law = queue.law(queue.slice_at(queue.counts.n_steps), max_batch_size)
+        return replace(law, max_queue_delay_s=max_queue_delay_s)
 
     def law(self, delay: DelaySlice, max_batch_size: int) -> BatchLaw:
         """Return the law of one B out of a slice."""
@@ -137,7 +161,7 @@ class BatchQueue:
         waiting = np.tensordot(a, kernels, axes=1)
         mean = float(pmf @ np.arange(1, max_batch_size + 1))
         rate = self.process.rate_rps / mean
-        return BatchLaw(max_batch_size, delay.max_queue_delay_s, pmf, mean, rate, waiting)
+        return BatchLaw(max_batch_size, delay.max_queue_delay_s, pmf, mean, rate, delay.max_queue_delay_s, waiting)
 
     def slice_at(self, step: int) -> DelaySlice:
         """Return all batch sizes at T = step · step_s, step >= 1."""

@@ -40,7 +40,7 @@ class LatencyLaw:
         n, i = np.nonzero(self.service.seconds <= t_s)
         if not n.size:
             return 0.0
-        seconds, delay = self.service.seconds[n, i], self.batches.max_queue_delay_s
+        seconds, delay = self.service.seconds[n, i], self.batches.span_s
         # The same sum as in `quantile`'s breakpoints, so that t = S + T counts as a full delay.
         closed = seconds + delay <= t_s
         last = (n + 1) * self.batches.batch_size_pmf[n]
@@ -52,7 +52,7 @@ class LatencyLaw:
         """Return inf{t: F(t) >= q}: exactly an atom where q falls inside its jump, else by bisection."""
         used = self.service.weights * self.batches.batch_size_pmf[:, None] > 0
         starts = self.service.seconds[used]
-        points = np.unique(np.concatenate([starts, starts + self.batches.max_queue_delay_s]))
+        points = np.unique(np.concatenate([starts, starts + self.batches.span_s]))
         low, high = 0, points.size - 1
         while low < high:
             middle = (low + high) // 2

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from controller.domain.arrival_map import Map
 
+NEVER = 1e-13
+"""A probability that changes no digit of a result."""
 STEPS_PER_BLOCK = 64
 """Steps taken one by one; after them whole blocks are carried forward in one product."""
 
@@ -75,6 +77,23 @@ def _integrate(process: Map, by_time: NDArray[np.float64]) -> NDArray[np.float64
         previous = (start + previous @ process.D1 - by_time[:, :, n]) @ inverse
         integral[:, :, n] = previous
     return integral
+
+
+def time_until(process: Map, arrivals: int, *, longest_s: float) -> float:
+    """Return a time in which fewer arrivals than these are practically impossible, from any phase, or longest_s.
+
+    "Practically" is a probability below `NEVER`. The time is found by doubling, P(n, 2t) = sum_k P(k, t) P(n-k, t), so
+    it may be up to twice as long as needed.
+    """
+    at_least_s = arrivals / float(np.max(-np.diag(process.D0)))
+    if arrivals < 1 or longest_s <= at_least_s:
+        return longest_s
+    few = tabulate_counts(process, max_count=arrivals - 1, step_s=at_least_s, n_steps=1).probability[..., 1]
+    time_s = at_least_s
+    while time_s < longest_s and few.sum(axis=(1, 2)).max() > NEVER:
+        few = np.stack([np.einsum("abk,bck->ac", few[..., : n + 1], few[..., n::-1]) for n in range(arrivals)], axis=-1)
+        time_s *= 2
+    return min(time_s, longest_s)
 
 
 def arrival_phases(process: Map) -> NDArray[np.float64]:

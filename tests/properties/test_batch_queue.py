@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from controller.domain.arrival_map import Map, mmpp
 from controller.domain.arrival_process import PoissonProcess
 from controller.domain.service_time import AffineServiceTimes
+from controller.errors import BadInputError
 from controller.performance_model.batch_queue import BatchQueue
 from controller.performance_model.latency import LatencyLaw
 from controller.performance_model.service_law import service_law
@@ -112,6 +113,22 @@ def test_a_quantile_is_the_least_latency_that_reaches_it(process, size, delay, q
     assert latency.cdf(found) >= q - 1e-9
     assert latency.cdf(found * (1 - 1e-9) - 1e-12) <= q + 1e-9
     assert 0.03 <= found <= 0.01 + 0.02 * size + delay
+
+
+def test_an_endless_delay_gives_full_batches_with_the_mean_wait_of_a_full_batch():
+    # The i-th of 20 waits for 20 - i more arrivals: (B - 1) / (2 rate) on average.
+    law = solve(PoissonProcess(20), 20, 3600.0)
+    assert law.mean_batch_size == pytest.approx(20)
+    assert law.mean_wait_s == pytest.approx(19 / 40, rel=1e-6)
+    assert law.span_s < 20
+
+
+def test_more_arrivals_than_the_exact_model_takes_are_declined():
+    rare = mmpp(np.array([0.0, 5000.0]), np.array([[0, 0.001], [1, 0]]))
+    with pytest.raises(BadInputError, match=r"too many for the exact model; lower it below 2 s"):
+        solve(rare, 20, 60.0)
+    with pytest.raises(BadInputError, match="at most 512, got 513"):
+        solve(rare, 513, 0.1)
 
 
 def test_one_request_a_batch_waits_for_nothing():
