@@ -16,7 +16,7 @@ import math
 from controller.arrivals.alarm import Alarm
 from controller.arrivals.window import CountWindow
 
-THRESHOLD = 7.7
+THRESHOLD = 7.6
 """Alarm level in nats; false alarms become rarer by a factor e per nat, and the delay grows in proportion."""
 REMEMBERED_BINS = 600
 """Bins of the present law that are compared with the most recent ones."""
@@ -28,8 +28,8 @@ CAUTION = {2: 1.2, 3: 1.2, **dict.fromkeys((32, 40, 48, 56, 64, 80, 96, 120), 0.
 """Nats added to the threshold: where two or three outliers would do, and where there are many splits to choose from."""
 SHORT_BEFORE, SHORT_CAUTION = 60, 1.5
 """An older part shorter than this says little of the Fano factor; its splits need this many nats more."""
-BURSTY_FANO, BURSTY_CAUTION, MOST_BURSTY_CAUTION = 4.0, 0.15, 0.6
-"""Nats more per unit of Fano factor above four, at most 0.6: the tail is then known from few outliers."""
+BURSTY_FANO, BURSTY_CAUTION, MOST_BURSTY_CAUTION = 5.0, 0.2, 0.6
+"""Nats more per unit of Fano factor above five, at most 0.6: the tail is then known from few outliers."""
 PRIOR_FANO = 2.0
 PRIOR_BINS = 20.0
 """Weight, in bins, of the prior Fano factor; the estimate of few bursty bins is far too low otherwise."""
