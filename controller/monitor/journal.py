@@ -50,6 +50,18 @@ class Journal:
         """
         self._append("settings.jsonl", line)
 
+    def spent(self, *, cpu_s: float) -> None:
+        """Record in controller.json what the loop itself cost: CPU seconds of this process and of its searches.
+
+        Raises:
+            TemporaryError: the disk does not take it.
+        """
+        path = self._folder / "controller.json"
+        try:
+            path.write_text(json.dumps({"cpu_s": round(cpu_s, 3)}))
+        except OSError as error:
+            raise TemporaryError(f"{path}: cannot be written ({error.strerror})") from error
+
     def _append(self, name: str, line: Mapping[str, object]) -> None:
         try:
             with (self._folder / name).open("a") as file:

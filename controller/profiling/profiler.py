@@ -1,13 +1,12 @@
 """MEASURE: what a batch costs, from the heartbeats of all servers, the latest batches counting most.
 
-Servers report cumulative sums of the seconds a worker took. Two things stand between those and the cost of a batch on a
-free core, and both are corrected here with the servers' CPU counter: instances that share a core make each other look
-slow, and the server's own work for a request (HTTP, tokens) takes the same core but no worker's time.
+Servers report cumulative sums of the seconds a worker took. Instances that share a core make each other look slow,
+which is corrected here with the servers' CPU counter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +34,7 @@ WIDTH_TOKENS = 16
 class _Known:
     """Where the counters of one boot stood."""
 
-    is_ready: bool = False
     batches: Mapping[BatchKey, BatchSums] = field(default_factory=dict[BatchKey, BatchSums])
-    answered: float = 0.0
     busy_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -52,9 +49,6 @@ class Profiler:
         self._old: set[str] = set()
         self._at_s = 0.0
         self.sums: dict[BatchKey, BatchSums] = {}
-        self.overhead_s = 0.0
-        """CPU seconds of one request outside workers, summed and decayed like the batches."""
-        self.answered = 0.0
 
     def observe(self, instances: Iterable[InstanceSeen], now_s: float, *, live: int) -> None:
         """Take in what is new in each server's last heartbeat.
@@ -76,13 +70,12 @@ class Profiler:
                 self._take(beat, known, live)
 
     def fit(self) -> LatencyFit:
-        """Return the law of service times, with the server's own work folded into the time per token."""
-        fit = fit_service_times(self.sums, prior=self._prior)
-        tokens = self.mean_tokens()
-        if not tokens or not self.answered or self._shape.vcpu > 1:
-            return fit  # with a second core the front of the server does not slow its worker
-        extra = self.overhead_s / self.answered / tokens
-        return replace(fit, service=replace(fit.service, per_token_s=fit.service.per_token_s + extra))
+        """Return the law of service times.
+
+        On a core that server and worker share, the worker's clock runs on while the front of the server works, so
+        requests that come close together, which is when capacity matters, have that work in their service time already.
+        """
+        return fit_service_times(self.sums, prior=self._prior)
 
     @property
     def batches(self) -> float:
@@ -99,8 +92,6 @@ class Profiler:
         rows = sorted(self.sums.items(), key=lambda item: -item[1].count)[:200]
         return {
             "batches": [[*key, round(s.count, 2), round(s.sum_s, 6), round(s.sum_sq_s, 9)] for key, s in rows],
-            "overhead_s": round(self.overhead_s, 6),
-            "answered": round(self.answered, 2),
             "boots": list(self._known)[-64:],
         }
 
@@ -109,22 +100,16 @@ class Profiler:
         rows = document["batches"]
         for size, tokens, count, sum_s, sum_sq_s in rows if isinstance(rows, list) else ():
             self.sums[int(size), int(tokens)] = BatchSums(float(count), float(sum_s), float(sum_sq_s))
-        self.overhead_s = float(str(document["overhead_s"]))
-        self.answered = float(str(document["answered"]))
         boots = document["boots"]
         self._old = {str(each) for each in boots} if isinstance(boots, list) else set()
 
     def _take(self, beat: Heartbeat, known: _Known, live: int) -> None:
         busy_s = beat.counters["busy_s"] - known.busy_s
         cpu_s = beat.counters["cpu_s"] - known.cpu_s
-        answered = beat.counters["answered"] - known.answered
         share, weight = 1.0, 1.0
         if live > self._shape.cores and busy_s > 0 and cpu_s > 0:
             share = min(1.0, max(self._shape.cores / live, cpu_s / busy_s))
             weight = CONTENDED_WEIGHT
-        elif known.is_ready and answered > 0 and busy_s > 0:  # CPU of the start is no work of a request
-            self.overhead_s += max(0.0, cpu_s - busy_s)
-            self.answered += answered
         for key, total in beat.batches.items():
             new = total - known.batches.get(key, BatchSums(0, 0.0, 0.0))
             if new.count > 0:
@@ -136,13 +121,11 @@ class Profiler:
         factor = 0.5 ** (max(0.0, now_s - self._at_s) / HALF_LIFE_S)
         self._at_s = now_s
         self.sums = {key: each.scaled(factor) for key, each in self.sums.items() if each.count * factor > 0.01}
-        self.overhead_s *= factor
-        self.answered *= factor
 
 
 def _known_of(beat: Heartbeat) -> _Known:
     counters = beat.counters
-    return _Known(beat.ready, beat.batches, counters["answered"], counters["busy_s"], counters["cpu_s"])
+    return _Known(beat.batches, counters["busy_s"], counters["cpu_s"])
 
 
 def lengths_law(histogram: Mapping[int, int]) -> TokenLengths:

@@ -28,7 +28,7 @@ PER_MILLION = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What the instances of a run used and cost between the start of its schedule and its horizon."""
+    """What the instances of a run, and the tuning of them, used and cost between the start of its schedule and its horizon."""
 
     starting_s: float
     """Instance seconds between start and readiness."""
@@ -38,6 +38,9 @@ class Bill:
     gb_s: float
     vcpu_usd: float
     memory_usd: float
+    controller_cpu_s: float
+    """CPU seconds of the loop and its searches; 0 where nothing was tuned."""
+    controller_usd: float
 
     @property
     def instance_s(self) -> float:
@@ -47,7 +50,7 @@ class Bill:
     @property
     def total_usd(self) -> float:
         """What all of it cost."""
-        return self.vcpu_usd + self.memory_usd
+        return self.vcpu_usd + self.memory_usd + self.controller_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Column:
 
 def live_column(name: str, run: RunFolder, slo: LatencySlo, prices: ClusterPrices, *, kind: Kind = "live") -> Column:
     """Work out the column of a run that was recorded."""
-    bill = bill_of(run.instances, prices, run.horizon_s)
+    bill = bill_of(run.instances, prices, run.horizon_s, controller_cpu_s=run.controller_cpu_s)
     return Column(name, kind, figures_of(run, slo, bill), bill, run)
 
 
@@ -131,8 +134,10 @@ def latency_quantile(latency_s: NDArray[np.float64], quantile: float) -> float:
     return float(np.quantile(filled, quantile, method="inverted_cdf"))
 
 
-def bill_of(rows: Sequence[InstanceRow], prices: ClusterPrices, until_s: float) -> Bill:
-    """Add up instances over [0, until_s]."""
+def bill_of(
+    rows: Sequence[InstanceRow], prices: ClusterPrices, until_s: float, *, controller_cpu_s: float = 0.0
+) -> Bill:
+    """Add up instances over [0, until_s], and what tuning them took."""
     billed = [(row, row.billed_s(0.0, until_s)) for row in rows]
     starting_s = sum(min(seconds, _starting_s(row, until_s)) for row, seconds in billed)
     vcpu_s = sum(row.vcpu * seconds for row, seconds in billed)
@@ -147,6 +152,8 @@ def bill_of(rows: Sequence[InstanceRow], prices: ClusterPrices, until_s: float) 
         gb_s,
         vcpu_usd,
         total_usd - vcpu_usd,
+        controller_cpu_s,
+        controller_cpu_s * prices.vcpu_second_usd,
     )
 
 

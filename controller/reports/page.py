@@ -149,8 +149,8 @@ def _forecasts(report: Report) -> str:
 def _not_included() -> str:
     return (
         '<p class="quiet">Every second between the start and the stop of an instance is paid, busy or not. Not '
-        "included: the activator and the load generator, which all columns need alike; the controller, which only "
-        "tidegate needs and which serves many services; storage, traffic and taxes.</p>"
+        "included: the activator and the load generator, which all columns need alike; the memory of a controller, "
+        "which serves many services (its CPU time is paid); storage, traffic and taxes.</p>"
     )
 
 

@@ -126,6 +126,8 @@ def costs(report: Report) -> str:
         ("", "GB seconds", [formats.amount(each.gb_s) for each in bills]),
         ("", "vCPU", [formats.usd(each.vcpu_usd) for each in bills]),
         ("", "memory", [formats.usd(each.memory_usd) for each in bills]),
+        ("", "CPU seconds of the controller", [formats.amount(each.controller_cpu_s) for each in bills]),
+        ("", "controller", [formats.usd(each.controller_usd) for each in bills]),
         ("main", "together", [formats.usd(each.total_usd) for each in bills]),
         ("main", "per million requests", [formats.usd(column.figures.cost_per_million_usd) for column, _ in columns]),
     ]

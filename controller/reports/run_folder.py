@@ -34,6 +34,8 @@ class RunFolder:
     instances: tuple[InstanceRow, ...]
     decisions: tuple[Decision, ...]
     applied: tuple[AppliedChange, ...]
+    controller_cpu_s: float
+    """CPU seconds of the loop; 0 where none ran."""
     scheduled: int | None
     """Requests in schedule.csv; None where the run kept none."""
     schedule_digest: str
@@ -69,6 +71,7 @@ def read_run_folder(path: Path) -> RunFolder:
         tuple(read_instance_log(path / "instances.csv")),
         read_decisions(path / "decisions.jsonl"),
         read_applied(path / "settings.jsonl"),
+        _sum_of_known(number(read_object_if_there(path / "controller.json"), "cpu_s")),
         None if schedule is None else max(len(schedule) - 1, 0),
         "" if schedule is None else hashlib.sha256(b"\n".join(schedule)).hexdigest()[:12],
     )

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from controller.arrivals.detection import ChangeDetector
+from controller.arrivals.detector import Detector
 
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
@@ -74,7 +74,7 @@ def detector() -> str:
     counts = np.random.default_rng(1).poisson(40, 20_000).tolist()
     times: list[float] = []
     for _ in range(ROUNDS):
-        watch = ChangeDetector()
+        watch = Detector(bin_s=1.0)
         started = time.perf_counter()
         for count in counts:
             watch.update(count)

@@ -71,22 +71,6 @@ def test_batches_measured_under_contention_count_little(merge):
     assert profiler.batches == pytest.approx(10)
 
 
-def test_the_servers_own_work_for_a_request_is_part_of_what_a_request_costs(merge):
-    profiler = Profiler(ONE_CORE)
-    say(merge, 1, 100)
-    profiler.observe(merge.instances(), 0.0, live=1)
-    say(merge, 2, 200, cpu_s=3.0)
-    profiler.observe(merge.instances(), 0.0, live=1)
-    assert profiler.fit().service.seconds(1, padded_length=32) == pytest.approx(0.02, rel=0.15)
-
-
-def test_the_cpu_of_a_start_is_no_work_of_a_request(merge):
-    profiler = Profiler(ONE_CORE)
-    say(merge, 1, 100, cpu_s=5.0)
-    profiler.observe(merge.instances(), 0.0, live=1)
-    assert profiler.overhead_s == 0
-
-
 def test_a_restart_neither_loses_nor_counts_twice(merge):
     before = Profiler(ONE_CORE)
     say(merge, 1, 100)

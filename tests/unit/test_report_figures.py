@@ -26,7 +26,8 @@ def row(index: int, at_s: float, latency_s: float, name: str = "ok") -> RequestR
 
 def run_of(rows, instances=(), decisions=(), document=None) -> RunFolder:
     document = {"duration_s": 10.0} if document is None else document
-    return RunFolder(Path("run"), document, {}, RequestLog.of(rows), tuple(instances), tuple(decisions), (), None, "")
+    log, no_cpu_s = RequestLog.of(rows), 0.0
+    return RunFolder(Path("run"), document, {}, log, tuple(instances), tuple(decisions), (), no_cpu_s, None, "")
 
 
 def test_an_unanswered_request_makes_its_quantile_infinite_and_interpolates_nothing():
@@ -124,3 +125,8 @@ def test_a_forecast_is_compared_with_what_came_until_the_next_decision():
     assert first.cost_per_million_usd == pytest.approx(2.5 * 0.001 * 1e6)
     assert (last.until_s, last.p95_ratio) == (10.0, pytest.approx(1.0))
     assert median_p95_error((first, last)) == pytest.approx(math.sqrt(2))
+
+
+def test_the_controllers_cpu_time_is_paid_like_that_of_an_instance():
+    without, tuned = bill_of([], PRICES, 10.0), bill_of([], PRICES, 10.0, controller_cpu_s=3.0)
+    assert tuned.total_usd - without.total_usd == pytest.approx(3.0 * PRICES.vcpu_second_usd)
