@@ -34,10 +34,10 @@ class LoopSettings:
     """A search is made this often even if nothing changed: the profile and the law become better known."""
     silence_s: float = 15.0
     """Without a request for so long nothing is searched, and instances are no longer kept for traffic."""
-    trials: int = 48
-    """Settings that one search simulates at most."""
-    budget_s: float = 3.0
-    """Wall time of one search."""
+    trials: int = 32
+    """Settings that one search simulates at most, beyond the neighbours of the present one."""
+    budget_s: float = 1.0
+    """Time of one search; it is CPU time that someone pays, and an answer that comes late answers an old question."""
     dwell_s: float = 60.0
     """How long conditions are expected to last when nothing is known; twice the default stable window would be slow."""
     seed: int = 0

@@ -24,7 +24,7 @@ from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.monitor.journal import Journal, StateFile
 from controller.platforms.local.activator import ACTIVATOR_FILE
-from controller.platforms.local.activator_settings import ActivatorSettings, read_settings
+from controller.platforms.local.activator_settings import ActivatorSettings, settings_from_document
 from controller.platforms.local.local_platform import LocalPlatform
 from controller.settings import LoopSettings
 from controller.telemetry.merge import HeartbeatMerge
@@ -86,7 +86,7 @@ def find_target(folder: Path, settings_file: Path | None) -> Target:
     """
     state = _ask_state(folder)
     path = settings_file or folder / "activator-settings.json"
-    settings = read_settings(path, run_folder=folder)
+    settings = _read_settings(path, folder)
     url, secret = urlsplit(settings.environment.get(URL_NAME, "")), settings.environment.get(TOKEN_NAME, "")
     if url.scheme != "http" or not url.hostname or not secret:
         raise BadInputError(
@@ -110,6 +110,16 @@ def parse_bounds(text: str | None) -> dict[str, tuple[float, float]]:
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInputError(f'--bounds: needs an object such as {{"max_scale": [1, 4]}}, got {text!r}') from error
     return pairs
+
+
+def _read_settings(path: Path, folder: Path) -> ActivatorSettings:
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path}: cannot be read ({error}); give the activator's settings: --settings") from error
+    if isinstance(document, dict):
+        document.pop("server_cpus", None)  # cores of the servers; this process may have been given others
+    return settings_from_document(document, run_folder=folder, where=str(path))
 
 
 def _ask_state(folder: Path) -> dict[str, Any]:

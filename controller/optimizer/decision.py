@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from controller.domain.serving_config import PRICE_OF_CHANGE, PriceOfChange
-from controller.optimizer.study import SAME_EXCESS, burst_miss, usd_per_s
+from controller.optimizer.study import SAME_EXCESS, worth
 
 if TYPE_CHECKING:
     from controller.domain.serving_config import InstanceShape, ServingConfig
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 Trigger = Literal["start", "alarm", "regime", "periodic"]
 Changes = dict[str, tuple[int | float | None, int | float | None]]
 
-NOISE = 0.02
+NOISE = 0.03
 """Predictions that differ by less say nothing."""
-LESS_BURST_MISS = 0.06
-"""A burst served so much better is a reason of its own; three times the tolerance of the search, against flapping."""
 INSTANCE_SECONDS: dict[PriceOfChange, float] = {"hot": 0.0, "warm": 5.0, "slow": 120.0}
 """What a change costs, in seconds of one instance: a warm one moves the number of instances for some seconds, a slow
 one starts a second set of them."""
@@ -146,17 +144,15 @@ def _objection(result: SearchResult, conditions: Conditions, changes: Changes) -
     best, now = result.best, result.present
     if best.is_feasible > now.is_feasible or (not now.is_feasible and best.excess < now.excess - SAME_EXCESS):
         return ""
-    if burst_miss(best) < burst_miss(now) - LESS_BURST_MISS:
-        return ""
-    gain = 1 - usd_per_s(best) / usd_per_s(now)
+    gain = 1 - worth(best) / worth(now)
     if gain <= NOISE:
-        return f"would save {100 * max(0.0, gain):.1f} %, less than the {100 * NOISE:.0f} % noise of the prediction"
+        return f"would gain {100 * max(0.0, gain):.1f} %, less than the {100 * NOISE:.0f} % noise of the prediction"
     # What the present setting pays in a second is what its instances cost; of those one is moved.
     price_usd = now.cost_per_s_usd * max(INSTANCE_SECONDS[PRICE_OF_CHANGE[name]] for name in changes)
-    saved_usd = (usd_per_s(now) - usd_per_s(best)) * conditions.dwell_s
+    saved_usd = (worth(now) - worth(best)) * conditions.dwell_s
     if saved_usd <= price_usd:
         return (
-            f"would save USD {saved_usd:.2g} in the {conditions.dwell_s:.0f} s that this is expected to last, "
+            f"would gain USD {saved_usd:.2g} in the {conditions.dwell_s:.0f} s that this is expected to last, "
             f"less than the USD {price_usd:.2g} of the change"
         )
     return ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.arrival_process import Map, PoissonProcess, sample_arrivals
+from controller.domain.arrival_process import Map, Phase, Phases, PoissonProcess, sample_arrivals
 from controller.optimizer.objective import Scenario
 
 if TYPE_CHECKING:
@@ -18,19 +18,35 @@ if TYPE_CHECKING:
 
     from controller.domain.token_lengths import TokenLengths
 
-MOST_REQUESTS = 3000
-"""Requests of one scenario."""
+MOST_REQUESTS = 1500
+"""Requests of one scenario: six windows. The searches of a service are paid like its instances, so they stay short."""
 LAW_S = 60.0
 PAST_S = 120.0
 SHORTEST_S = 10.0
-BURST_FACTOR = 3.0
-"""A burst has this many times the present rate, or the highest rate seen in one second if that is more ..."""
-BURST_LOADS = (1.0, 1.5)
-"""... and at least so many times what one instance serves in full batches: one burst at the edge of what can be served,
-where small differences decide, and one beyond it. Below the edge all settings are alike."""
-MOST_IN_BURST = 6000
-"""Requests of the burst itself."""
-BURST_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """A burst that may come.
+
+    Attributes:
+        length_s: how long it lasts.
+        factor: times the present rate, or the highest rate seen in one second if that is more ...
+        load: ... and at least so many times what one instance serves in full batches: below, all settings are alike.
+    """
+
+    length_s: float
+    factor: float
+    load: float
+
+
+BURSTS = (Burst(3.0, 3.0, 1.0), Burst(8.0, 2.0, 1.5))
+"""A short one at the edge of what one instance can serve, where small differences decide, and one that lasts long
+enough for further instances to help, where they can."""
+MOST_IN_BURST = 2500
+"""Requests of one burst; it is shortened to them, ..."""
+SHORTEST_BURST_S = 1.0
+"""... but not below this; nor is what comes before and after."""
 BEFORE_BURST_S = 2.0
 AFTER_BURST_S = 5.0
 BIN_S = 0.1
@@ -62,7 +78,7 @@ class TrafficSeen:
 def build_scenarios(seen: TrafficSeen, rng: np.random.Generator) -> tuple[Scenario, ...]:
     """Return the scenarios of a search; all settings meet the same arrivals."""
     initial = max(1, seen.ready)
-    built = [_present(seen, rng, initial), *(_burst(seen, rng, initial, load=load) for load in BURST_LOADS)]
+    built = [_present(seen, rng, initial), *(_burst(seen, rng, initial, burst) for burst in BURSTS)]
     past = past_scenario(seen.past, seen.lengths, rng, initial_scale=initial)
     return (*built, past) if past.arrivals_s.size else tuple(built)
 
@@ -85,16 +101,16 @@ def _present(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int) ->
     return _scenario("present", arrivals_s, duration_s, seen.lengths, (rng, initial_scale))
 
 
-def _burst(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int, *, load: float) -> Scenario:
-    wanted_rps = max(BURST_FACTOR * seen.rate_rps, seen.peak_rps, load * seen.capacity_rps)
-    peak_rps = min(wanted_rps, MOST_IN_BURST / BURST_S)
-    pieces = [
-        sample_arrivals(PoissonProcess(rate), duration_s=length_s, rng=rng)
-        for rate, length_s in ((seen.rate_rps, BEFORE_BURST_S), (peak_rps, BURST_S), (seen.rate_rps, AFTER_BURST_S))
+def _burst(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int, burst: Burst) -> Scenario:
+    wanted_rps = max(burst.factor * seen.rate_rps, seen.peak_rps, burst.load * seen.capacity_rps)
+    wanted = ((seen.rate_rps, BEFORE_BURST_S), (wanted_rps, burst.length_s), (seen.rate_rps, AFTER_BURST_S))
+    stretches = [
+        (rate_rps, min(length_s, max(SHORTEST_BURST_S, MOST_IN_BURST / max(rate_rps, 1e-9))))
+        for rate_rps, length_s in wanted
     ]
-    starts = (0.0, BEFORE_BURST_S, BEFORE_BURST_S + BURST_S)
-    arrivals_s = np.concatenate([start + piece for start, piece in zip(starts, pieces, strict=True)])
-    duration_s = BEFORE_BURST_S + BURST_S + AFTER_BURST_S
+    phases = tuple(Phase(each_s, PoissonProcess(rate_rps)) for rate_rps, each_s in stretches)
+    duration_s = sum(each_s for _, each_s in stretches)
+    arrivals_s = sample_arrivals(Phases(phases), duration_s=duration_s, rng=rng)
     return _scenario("burst", arrivals_s, duration_s, seen.lengths, (rng, initial_scale))
 
 

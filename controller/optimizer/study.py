@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,18 +26,17 @@ BURST_EVERY_S = 60.0
 """How often a burst is counted on when its cost is added to that of steady traffic."""
 BURST_MISSED_ALLOWED = 0.05
 """A burst served this badly is as good as one served well."""
-DEAREST = 1.5
-"""For a burst that never came yet, a setting may cost so many times the cheapest. Bursts that did come are part of the
-recent past, where the objective is a constraint and not a trade."""
+WORTH_OF_BURST = 1.0
+"""For a burst that never came yet, ten points more of it inside the objective are worth ten percent more money. Bursts
+that did come are part of the recent past, where the objective is a constraint and not a trade."""
 DEAREST_HELD = 2.0
 """Instances kept for traffic to come (min_scale) may make a service so many times as dear, even where that would meet
 the objective; who wants more sets a bound."""
 SLOWEST = 1.5
-"""For a burst that never came, a setting may take so many times the mean latency of the fastest."""
+"""A setting may take so many times the mean latency of the fastest, where all meet the objective."""
 SAME_EXCESS = 0.05
-"""Among settings that all miss the objective, those within this share of the bound of the least miss are alike."""
-SAME_BURST = 0.02
-SAME_COST = 0.01
+"""Among settings that all miss the objective, those within this share of the least miss are alike."""
+SAME_WORTH = 0.01
 SAME_LATENCY = 0.05
 """Differences below these are none."""
 PATIENCE = 2.0
@@ -75,6 +74,7 @@ class SearchResult:
         evaluated: how many settings were simulated.
         seconds: wall time.
         calibration_mean_s: simulated mean latency of what was just served, margin excluded; None if not asked for.
+        cpu_s: CPU time of the search, which belongs to the cost of tuning.
     """
 
     present: Evaluation
@@ -83,11 +83,12 @@ class SearchResult:
     evaluated: int
     seconds: float
     calibration_mean_s: float | None = None
+    cpu_s: float = field(default=0.0, compare=False)
 
 
 def optimize_by_simulation(problem: Problem) -> SearchResult:
     """Search the space of a problem, the neighbours of the present setting first."""
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     known: dict[ServingConfig, Evaluation] = {}
 
     def judge(config: ServingConfig) -> Evaluation:
@@ -111,7 +112,8 @@ def optimize_by_simulation(problem: Problem) -> SearchResult:
     others = [each for each in ranked(known.values()) if each.config not in (best.config, problem.present)]
     served = problem.calibration
     mean_s = None if served is None else evaluate(problem.present, (served,), replace(problem.world, margin=1.0)).mean_s
-    return SearchResult(present, best, tuple(others[:3]), len(known), time.perf_counter() - began_s, mean_s)
+    seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
+    return SearchResult(present, best, tuple(others[:3]), len(known), seconds, mean_s, cpu_s)
 
 
 def new_study(seed: int) -> optuna.Study:
@@ -122,33 +124,29 @@ def new_study(seed: int) -> optuna.Study:
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, evaluation: Evaluation) -> None:
-    """Report an evaluation: the logarithm of its cost, late bursts made dear, and the constraint (at most 0 holds)."""
+    """Report an evaluation: the logarithm of its worth, and the constraint, which holds when at most 0."""
     trial.set_constraint("latency", evaluation.excess)
-    study.tell(trial, float(np.log(usd_per_s(evaluation) + 1e-12)) + 3 * burst_miss(evaluation))
+    study.tell(trial, float(np.log(worth(evaluation) + 1e-12)))
 
 
-def usd_per_s(evaluation: Evaluation) -> float:
-    """Return what a setting costs, a burst now and then included."""
-    return evaluation.cost_per_s_usd + evaluation.burst_cost_usd / BURST_EVERY_S
-
-
-def burst_miss(evaluation: Evaluation) -> float:
-    """Return how badly a burst is served, beyond what is allowed."""
-    return max(0.0, evaluation.burst_missed - BURST_MISSED_ALLOWED)
+def worth(evaluation: Evaluation) -> float:
+    """Return USD a second: what a setting costs, a burst now and then included, and what it leaves undone in one."""
+    usd_per_s = evaluation.cost_per_s_usd + evaluation.burst_cost_usd / BURST_EVERY_S
+    return usd_per_s * (1 + WORTH_OF_BURST * max(0.0, evaluation.burst_missed - BURST_MISSED_ALLOWED))
 
 
 def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the settings that nothing tells apart: the objective first, then bursts, then money, then latency."""
+    """Return the settings that nothing tells apart: the objective first, then money, then latency."""
     left = _without_dear_holding(list(evaluations))
     feasible = [each for each in left if each.is_feasible]
-    if not feasible:
+    if feasible:
+        fastest = min(each.mean_s for each in feasible)
+        left = [each for each in feasible if each.mean_s <= SLOWEST * fastest]
+    else:
         least = min(each.excess for each in left)
-        left = [each for each in left if each.excess <= least + SAME_EXCESS * (1 + max(0.0, least))]
-    left = _affordable(_quick(feasible) or left)
-    calm = min(burst_miss(each) for each in left)
-    left = [each for each in left if burst_miss(each) <= calm + SAME_BURST]
-    cheap = min(usd_per_s(each) for each in left)
-    left = [each for each in left if usd_per_s(each) <= cheap * (1 + SAME_COST)]
+        left = [each for each in left if each.excess <= least + SAME_EXCESS * (1 + least)]
+    cheap = min(worth(each) for each in left)
+    left = [each for each in left if worth(each) <= cheap * (1 + SAME_WORTH)]
     fast = min(each.mean_s for each in left)
     return [each for each in left if each.mean_s <= fast * (1 + SAME_LATENCY)]
 
@@ -156,19 +154,9 @@ def finalists(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 def _without_dear_holding(evaluations: list[Evaluation]) -> list[Evaluation]:
     least = min(each.config.min_scale for each in evaluations)
     free = [each for each in evaluations if each.config.min_scale == least]
-    usd = usd_per_s(min(free, key=lambda each: (each.excess > 0, max(0.0, each.excess), usd_per_s(each))))
-    return [each for each in evaluations if each.config.min_scale == least or usd_per_s(each) <= DEAREST_HELD * usd]
-
-
-def _affordable(evaluations: list[Evaluation]) -> list[Evaluation]:
-    cheapest = min(usd_per_s(each) for each in evaluations)
-    return [each for each in evaluations if usd_per_s(each) <= DEAREST * cheapest]
-
-
-def _quick(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Return those that do not slow every request down for the sake of a burst that may never come."""
-    fastest = min((each.mean_s for each in evaluations), default=0.0)
-    return [each for each in evaluations if each.mean_s <= SLOWEST * fastest]
+    base = min(free, key=lambda each: (max(0.0, each.excess), each.cost_per_s_usd))
+    most = DEAREST_HELD * base.cost_per_s_usd
+    return [each for each in evaluations if each.config.min_scale == least or each.cost_per_s_usd <= most]
 
 
 def choose(evaluations: Iterable[Evaluation], present: Evaluation) -> Evaluation:
@@ -179,18 +167,15 @@ def choose(evaluations: Iterable[Evaluation], present: Evaluation) -> Evaluation
 
 def ranked(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """Return the settings from best to worst by the same order of concerns, without tolerances."""
-    return sorted(
-        evaluations,
-        key=lambda each: (max(0.0, round(each.excess, 2)), round(burst_miss(each), 2), usd_per_s(each), each.mean_s),
-    )
+    return sorted(evaluations, key=lambda each: (max(0.0, round(each.excess, 2)), worth(each), each.mean_s))
 
 
 def is_no_worse(evaluation: Evaluation, other: Evaluation) -> bool:
     """Whether a setting is as good as another in every concern, within the tolerances."""
+    allowed = 0.0 if other.is_feasible else other.excess + SAME_EXCESS * (1 + other.excess)
     return (
-        evaluation.excess <= max(0.0, other.excess + (0.0 if other.is_feasible else SAME_EXCESS))
-        and burst_miss(evaluation) <= burst_miss(other) + SAME_BURST
-        and usd_per_s(evaluation) <= usd_per_s(other) * (1 + SAME_COST)
+        evaluation.excess <= allowed
+        and worth(evaluation) <= worth(other) * (1 + SAME_WORTH)
         and evaluation.mean_s <= other.mean_s * (1 + SAME_LATENCY)
     )
 

@@ -54,7 +54,7 @@ def test_a_large_saving_is_applied_and_told_with_numbers():
 def test_a_saving_within_the_noise_is_not_worth_a_change():
     decision = decide(found(max_batch_size=16, cost_per_s_usd=1.99e-5), HERE, present=PRESENT)
     assert decision.action == "keep"
-    assert "max_batch_size 8 → 16 would save 0.4 %, less than the 2 % noise" in decision.reason
+    assert "max_batch_size 8 → 16 would gain 0.4 %, less than the 3 % noise" in decision.reason
 
 
 def test_a_warm_change_must_pay_for_itself_in_the_time_that_is_left():
