@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.arrival_process import Map, PoissonProcess
@@ -74,6 +75,8 @@ class ControlLoop:
         self._live = 0
         self._margin = 1.0
         self._best: ServingConfig | None = None
+        self.search_cpu_s = 0.0
+        """CPU time of all searches, which is most of what the loop costs."""
         self.last: dict[str, object] | None = None
         """The last decision, as it was written."""
 
@@ -84,6 +87,7 @@ class ControlLoop:
         self._profile(state, now_s)
         found = self._search.take(now_s)
         if found is not None:
+            self.search_cpu_s += found.cpu_s
             await self._apply(self._decide(found, state, now_s))
         elif self._traffic.silent_s >= self._settings.silence_s and state.config.min_scale > self._least_scale:
             await self._apply(self._decide_silence(state, now_s))
@@ -252,7 +256,7 @@ async def control(  # noqa: PLR0913  the outside of one run
     keeper = _StateKeeper(loop, state_file)
     keeper.restore()
     troubles: set[str] = set()
-    now_s = -math.inf
+    now_s, began_cpu_s = -math.inf, time.process_time()
     try:
         while now_s < until_s:
             try:
@@ -268,6 +272,7 @@ async def control(  # noqa: PLR0913  the outside of one run
     finally:
         search.close()
         with contextlib.suppress(TidegateError):
+            journal.spent(cpu_s=time.process_time() - began_cpu_s + loop.search_cpu_s)
             keeper.save(math.inf)
 
 
