@@ -28,7 +28,7 @@ PER_MILLION = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What the instances of a run, and the tuning of them, used and cost between the start of its schedule and its horizon."""
+    """What the instances of a run, and their tuning, used and cost from the start of its schedule to its horizon."""
 
     starting_s: float
     """Instance seconds between start and readiness."""

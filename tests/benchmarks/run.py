@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from controller.arrivals.detector import Detector
 
+from controller.arrivals.detector import Detector
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
 from controller.performance_model.simulator import PodSimulator
