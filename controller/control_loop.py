@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 STATE_EVERY_S = 30.0
 LONGEST_DWELL_S = 600.0
+EASY = 0.5
+"""Up to this share of what its instances serve, a service needs no other setting, whatever the rate does."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,8 +95,8 @@ class ControlLoop:
             await self._apply(self._decide_silence(state, now_s))
         elif not self._search.is_busy:
             look = self._lookout.next_look(now_s, self._traffic, batches=self._profiler.batches)
-            if look is not None and self._settings.mode == "observe":
-                self._tell(look, state, now_s)
+            if look is not None and (look.tried_rps or self._settings.mode == "observe"):
+                self._dismiss(look, state, now_s)
             elif look is not None:
                 self._optimise(look, state, now_s)
 
@@ -124,6 +126,7 @@ class ControlLoop:
             law = PoissonProcess(traffic.upper_rate_rps)
         service, lengths = self._profiler.fit().service, lengths_law(self._merge.lengths())
         workers = max([1, *(each.heartbeat.workers_started for each in self._merge.instances()[:8])])
+        capacity = capacity_rps(service, lengths, state.config)
         seen = TrafficSeen(
             law=law,
             rate_rps=traffic.rate_rps,
@@ -131,7 +134,7 @@ class ControlLoop:
             past=self._source.counts(now_s, BIN_S)[1],
             lengths=lengths,
             ready=state.ready,
-            capacity_rps=capacity_rps(service, lengths, state.config),
+            capacity_rps=capacity,
         )
         known = Known(
             traffic=seen,
@@ -147,7 +150,7 @@ class ControlLoop:
         )
         self._search.begin(make_problem(known, self._settings, now_s=now_s), now_s)
         self._asked = (look, traffic.rate_rps, served)
-        self._lookout.looked(now_s)
+        self._lookout.looked(now_s, tried_rps=max(traffic.sustained_rps, EASY * capacity * max(1, state.ready)))
 
     def _decide(self, found: SearchResult, state: PlatformState, now_s: float) -> Decision:
         look, searched_rps, served = self._asked
@@ -159,6 +162,7 @@ class ControlLoop:
                 bound_s=self._settings.slo.bound_s,
             )
         decision = decide(found, self._conditions(look, now_s, searched_rps), present=state.config)
+        self._lookout.found(is_change=decision.action == "apply")
         if decision.is_outdated:
             self._lookout.look_again()
         self._best = found.best.config
@@ -168,10 +172,17 @@ class ControlLoop:
         look = Look("periodic", f"no request for {self._traffic.silent_s} s")
         return decide_silence(self._conditions(look, now_s), present=state.config, least=self._least_scale)
 
-    def _tell(self, look: Look, state: PlatformState, now_s: float) -> None:
-        self._lookout.looked(now_s)
-        reason = f"keep: {look.cause}; only observing"
-        self._record(Decision(self._conditions(look, now_s), "keep", reason, state.config, {}, None))
+    def _dismiss(self, look: Look, state: PlatformState, now_s: float) -> None:
+        """Tell what happened where no search is needed."""
+        if self._settings.mode == "observe":
+            self._lookout.looked(now_s, tried_rps=0.0)
+            why = "only observing"
+        else:
+            self._lookout.dismissed()
+            why = f"the present setting was tried up to {look.tried_rps:.3g}/s, this needs no search"
+        self._record(
+            Decision(self._conditions(look, now_s), "keep", f"keep: {look.cause}; {why}", state.config, {}, None)
+        )
 
     async def _apply(self, decision: Decision) -> None:
         if decision.action == "apply" and self._settings.mode == "apply":

@@ -18,10 +18,18 @@ class Look:
     trigger: Literal["start", "alarm", "regime", "periodic"]
     cause: str
     """In words, with its numbers."""
+    tried_rps: float = 0.0
+    """If positive, the last search has tried lasting rates up to this one, and what happened is not beyond it."""
 
 
 PAUSE_S = 2
 """Seconds without a request after which nothing is searched: what would be found is for traffic that is gone."""
+LEAST_BETWEEN_S = 5.0
+"""Between two searches: a search costs CPU, and its answer must come before the next question."""
+LULL_S = 20.0
+"""A fall of the rate asks for a search only when it has lasted so long: between two bursts nothing is to be gained."""
+LONGEST_WAIT = 4.0
+"""Regular searches that find nothing to change come ever less often, down to one in so many periods."""
 
 
 class Lookout:
@@ -31,10 +39,14 @@ class Lookout:
         self._settings = settings
         self._changes: list[TrafficChange] = []
         self._looked_at_s = -math.inf
+        self._tried_rps = 0.0
+        self._periods = 1.0
 
     def take(self, changes: list[TrafficChange]) -> None:
         """Remember changes of the traffic."""
         self._changes += changes
+        if changes:
+            self._periods = 1.0
 
     def next_look(self, now_s: float, traffic: Traffic, *, batches: float) -> Look | None:
         """Return the weightiest reason to search now, or None.
@@ -45,26 +57,47 @@ class Lookout:
             batches: that the profile rests on; without any nothing can be predicted.
         """
         settings = self._settings
-        if not batches or traffic.silent_s >= PAUSE_S:
+        waited_s = now_s - self._looked_at_s
+        if not batches or traffic.silent_s >= PAUSE_S or waited_s < LEAST_BETWEEN_S:
             return None
-        if math.isinf(self._looked_at_s):
+        if math.isinf(waited_s):
             if traffic.age_s < settings.first_after_s and batches < settings.first_batches:
                 return None
             return Look("start", f"first look, {traffic.age_s} s of traffic at {traffic.rate_rps:.3g}/s")
-        if self._changes:
-            weightiest = max(self._changes, key=lambda change: (change.kind == "regime", change.at_s))
-            return Look("regime" if weightiest.kind == "regime" else "alarm", _told(weightiest))
-        if now_s - self._looked_at_s >= settings.periodic_s:
+        due = [each for each in self._changes if _is_due(each, now_s)]
+        if due:
+            weightiest = max(due, key=lambda change: (change.kind == "regime", change.at_s))
+            is_known = all(each.kind == "rate" and max(each.before, each.after) <= self._tried_rps for each in due)
+            trigger = "regime" if weightiest.kind == "regime" else "alarm"
+            return Look(trigger, _told(weightiest), self._tried_rps if is_known else 0.0)
+        if waited_s >= self._periods * settings.periodic_s:
             return Look("periodic", f"still {traffic.rate_rps:.3g}/s")
         return None
 
-    def looked(self, now_s: float) -> None:
-        """A search for all that happened so far has begun."""
-        self._changes, self._looked_at_s = [], now_s
+    def looked(self, now_s: float, *, tried_rps: float) -> None:
+        """A search for all that happened so far has begun.
+
+        Args:
+            now_s: seconds since the run's start.
+            tried_rps: highest lasting rate that settings are tried on, or that they serve with ease.
+        """
+        self._changes, self._looked_at_s, self._tried_rps = [], now_s, tried_rps
+
+    def dismissed(self) -> None:
+        """What happened needs no search."""
+        self._changes = []
+
+    def found(self, *, is_change: bool) -> None:
+        """The search has ended."""
+        self._periods = 1.0 if is_change else min(2 * self._periods, LONGEST_WAIT)
 
     def look_again(self) -> None:
         """The last search came too late to be of use."""
         self._looked_at_s = -math.inf
+
+
+def _is_due(change: TrafficChange, now_s: float) -> bool:
+    return change.kind != "rate" or change.after > change.before or now_s - change.at_s >= LULL_S
 
 
 def _told(change: TrafficChange) -> str:

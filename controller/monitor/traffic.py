@@ -155,6 +155,13 @@ class Traffic:
         """Most arrivals in one second of the present regime."""
         return float(max(self._since(self.regime_bin), default=0))
 
+    @property
+    def sustained_rps(self) -> float:
+        """Highest mean rate of five seconds in the last two minutes."""
+        recent = np.array(self._since(self._next - 120), dtype=np.float64)
+        width = min(5, recent.size)
+        return float(np.convolve(recent, np.full(width, 1 / width), mode="valid").max()) if width else 0.0
+
     def to_document(self) -> dict[str, object]:
         """Return what a restarted controller needs, as JSON; counts come again from their source."""
         law = None if self.law is None else arrival_process_to_document(self.law)

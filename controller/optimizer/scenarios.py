@@ -43,7 +43,7 @@ class Burst:
 BURSTS = (Burst(3.0, 3.0, 1.0), Burst(8.0, 2.0, 1.5))
 """A short one at the edge of what one instance can serve, where small differences decide, and one that lasts long
 enough for further instances to help, where they can."""
-MOST_IN_BURST = 2500
+MOST_IN_BURST = 1500
 """Requests of one burst; it is shortened to them, ..."""
 SHORTEST_BURST_S = 1.0
 """... but not below this; nor is what comes before and after."""

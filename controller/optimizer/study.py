@@ -39,7 +39,9 @@ SAME_EXCESS = 0.05
 SAME_WORTH = 0.01
 SAME_LATENCY = 0.05
 """Differences below these are none."""
-PATIENCE = 2.0
+IN_VAIN = 6
+"""So many trials without a better setting end a search: its CPU time is paid like that of the service."""
+PATIENCE = 1.5
 """Warm starts may take so many times the budget: without them a search knows its neighbourhood only by chance."""
 LEAST_TRIALS = 8
 """Trials that are made whatever the time."""
@@ -102,12 +104,18 @@ def optimize_by_simulation(problem: Problem) -> SearchResult:
     for config in starts:
         study.enqueue_trial(dict(problem.space.places(config)), skip_if_exists=True)
     waiting = len(study.get_trials(deepcopy=False))
+    leader, leads_since = present, 0
     for number in range(max(problem.trials, waiting)):
         patience = PATIENCE if number < waiting else 1.0
         if number >= LEAST_TRIALS and time.perf_counter() - began_s > patience * problem.budget_s:
             break
+        if number >= waiting and number - leads_since >= IN_VAIN:
+            break
         trial = study.ask()
-        tell(study, trial, judge(problem.space.suggest(trial)))
+        evaluation = judge(problem.space.suggest(trial))
+        tell(study, trial, evaluation)
+        if choose([leader, evaluation], leader) is not leader:
+            leader, leads_since = evaluation, number
     best = _without_idle_changes(choose(known.values(), present), present, judge)
     others = [each for each in ranked(known.values()) if each.config not in (best.config, problem.present)]
     served = problem.calibration
