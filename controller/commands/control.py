@@ -10,7 +10,6 @@ import asyncio
 import json
 import signal
 import sys
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +130,7 @@ def _ask_state(folder: Path) -> dict[str, Any]:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the same
             return json.loads(answer.read())
-    except (OSError, ValueError, KeyError, urllib.error.URLError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(
             f"{path}: no activator answers ({error}); start one with: "
             f"python -m controller.platforms.local.activator --run-folder {folder} --settings FILE"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -64,7 +65,8 @@ class TelemetryServer:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self.aclose()
-            raise BadInputError(f"heartbeats: cannot listen on {host}:{port} ({error.strerror}); free it") from error
+            why = os.strerror(error.errno or 0)
+            raise BadInputError(f"heartbeats: cannot listen on {host}:{port} ({why}); free the port") from error
         bound = self._runner.addresses[0]
         return f"http://{host}:{bound[1]}"
 

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from controller.domain.serving_config import ServingConfig
+from controller.errors import BadInputError
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import Outbox, hot_settings_of
 from controller.telemetry.server import LARGEST_BODY_BYTES, TelemetryServer
@@ -134,3 +135,10 @@ async def test_only_the_one_route_exists(link):
         assert response.status == 405
     async with session.put("/v1/settings", headers=SECRET) as response:
         assert response.status == 404
+
+
+async def test_a_port_in_use_is_named_with_the_remedy(link):
+    session, merge, outbox = link
+    second = TelemetryServer(merge, outbox, secret="right", now=lambda: 5.0)  # noqa: S106  not a secret
+    with pytest.raises(BadInputError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(Address already in use\); free"):
+        await second.start(port=session._base_url.port)
