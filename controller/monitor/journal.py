@@ -64,8 +64,8 @@ class Journal:
 
     def _append(self, name: str, line: Mapping[str, object]) -> None:
         try:
-            with (self._folder / name).open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            with (self._folder / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
         except OSError as error:
             raise TemporaryError(f"{self._folder / name}: cannot be written ({error.strerror})") from error
 
