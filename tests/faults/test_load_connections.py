@@ -5,9 +5,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import gevent
 import pytest
 
-from loadtest.connections import Connections, NoAnswerError
+from loadtest.connections import Connections, NoAnswerError, _is_established
 from loadtest.target import Target
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def test_a_connection_is_used_again_while_the_server_keeps_it_open():
 def test_a_connection_closed_by_the_server_is_replaced_before_use_and_nothing_is_sent_twice():
     with a_server([[WHOLE], [WHOLE]]) as (connections, requests_seen):
         connections.exchange(REQUEST)
+        while _is_established(connections._idle[0][0]):  # until the server's goodbye has arrived
+            gevent.sleep(0.001)
         assert connections.exchange(REQUEST).status == 200
     assert requests_seen == [0, 1]
 
