@@ -17,6 +17,7 @@ from controller.domain.arrival_process import Map, PoissonProcess
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError, TidegateError
 from controller.monitor.detection import default_detection
+from controller.monitor.journal import Journal, StateFile, StateKeeper
 from controller.monitor.lookout import Look, Lookout
 from controller.monitor.server_latency import LatencySeen, ServerLatency
 from controller.monitor.source import FrontArrivals, ServerArrivals
@@ -30,14 +31,12 @@ from controller.optimizer.search_process import ChildSearch, Search
 from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
 
 if TYPE_CHECKING:
-    from controller.monitor.journal import Journal, StateFile
     from controller.monitor.source import ArrivalSource
     from controller.optimizer.study import SearchResult
     from controller.platforms.protocol import Platform, PlatformState
     from controller.settings import LoopSettings
     from controller.telemetry.merge import HeartbeatMerge
 
-STATE_EVERY_S = 30.0
 LONGEST_DWELL_S = 600.0
 EASY = 0.5
 """Up to this share of what its instances serve, a service needs no other setting, whatever the rate does."""
@@ -264,8 +263,7 @@ async def control(  # noqa: PLR0913  the outside of one run
     """
     search = ChildSearch() if search is None else search
     loop = ControlLoop(platform, merge, settings, journal, detection=detection or default_detection(), search=search)
-    keeper = _StateKeeper(loop, state_file)
-    keeper.restore()
+    keeper = StateKeeper(state_file, restore=loop.restore)
     troubles: set[str] = set()
     now_s, began_cpu_s = -math.inf, time.process_time()
     try:
@@ -273,7 +271,7 @@ async def control(  # noqa: PLR0913  the outside of one run
             try:
                 now_s = await platform.advance(max(0.0, now_s + settings.tick_s))
                 await loop.step(now_s)
-                keeper.save(now_s)
+                keeper.save(loop.to_document, now_s, news=loop.last)
                 await asyncio.sleep(0)
             except (TidegateError, OSError, TimeoutError) as error:
                 if str(error) not in troubles:
@@ -284,28 +282,4 @@ async def control(  # noqa: PLR0913  the outside of one run
         search.close()
         with contextlib.suppress(TidegateError):
             journal.spent(cpu_s=time.process_time() - began_cpu_s + loop.search_cpu_s)
-            keeper.save(math.inf)
-
-
-class _StateKeeper:
-    """Writes the state on a decision and now and then, and reads it at the start."""
-
-    def __init__(self, loop: ControlLoop, file: StateFile) -> None:
-        self._loop, self._file = loop, file
-        self._saved_at_s = -math.inf
-        self._saved: object = None
-
-    def restore(self) -> None:
-        document = self._file.read()
-        if document is None:
-            return
-        try:
-            self._loop.restore(document)
-        except BadInputError as error:
-            _log.warning("state_unusable why=%s", error)
-
-    def save(self, now_s: float) -> None:
-        if self._loop.last is self._saved and now_s - self._saved_at_s < STATE_EVERY_S:
-            return
-        self._file.write(self._loop.to_document())
-        self._saved, self._saved_at_s = self._loop.last, now_s
+            keeper.save(loop.to_document, math.inf, news=loop.last)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from controller.errors import TemporaryError
+from controller.errors import BadInputError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+STATE_EVERY_S = 30.0
 LARGEST_STATE_BYTES = 32 * 1024
 """What fits into a ConfigMap beside other things; the same limit holds for the file."""
 
@@ -107,3 +109,34 @@ class StateFile:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise TemporaryError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+
+class StateKeeper:
+    """Reads a state at the start, and writes one on news and now and then.
+
+    Args:
+        file: of the state.
+        restore: takes what the file holds; what it refuses is told and left alone.
+    """
+
+    def __init__(self, file: StateFile, *, restore: Callable[[dict[str, Any]], None]) -> None:
+        self._file = file
+        self._saved_at_s = -math.inf
+        self._saved: object = None
+        document = file.read()
+        if document is not None:
+            try:
+                restore(document)
+            except BadInputError as error:
+                _log.warning("state_unusable why=%s", error)
+
+    def save(self, document: Callable[[], Mapping[str, object]], now_s: float, *, news: object) -> None:
+        """Write the state if there is news, or if the last one is half a minute old.
+
+        Raises:
+            TemporaryError: the disk does not take it.
+        """
+        if news is self._saved and now_s - self._saved_at_s < STATE_EVERY_S:
+            return
+        self._file.write(document())
+        self._saved, self._saved_at_s = news, now_s

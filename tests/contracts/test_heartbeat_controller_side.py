@@ -7,9 +7,13 @@ import pytest
 
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
+from controller.telemetry.heartbeat import parse_heartbeat
 from controller.telemetry.merge import HeartbeatMerge
-from controller.telemetry.outbox import Outbox, hot_settings_of
+from controller.telemetry.outbox import HOT_SETTINGS, Outbox, hot_settings_of
 from controller.telemetry.server import LARGEST_BODY_BYTES, TelemetryServer
+from inference_service.counters import Counters
+from inference_service.heartbeat_body import Moment, Sender, heartbeat_body
+from inference_service.hot_settings import FIELDS, HotSettings, parse_hot_settings
 
 SECRET = {"Authorization": "Bearer right"}
 BODY = {
@@ -142,3 +146,33 @@ async def test_a_port_in_use_is_named_with_the_remedy(link):
     second = TelemetryServer(merge, outbox, secret="right", now=lambda: 5.0)  # noqa: S106  not a secret
     with pytest.raises(BadInputError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(Address already in use\); free"):
         await second.start(port=session._base_url.port)
+
+
+def test_what_the_server_writes_the_controller_reads():
+    counters = Counters()
+    counters.bins.started_s = 90.0
+    counters.bins.add(99.95, 2)
+    moment = Moment(
+        monotonic_s=100.05,
+        wall_s=1_790_000_000.0,
+        ready=True,
+        draining=False,
+        generation=3,
+        active_workers=1,
+        cpu_s=1.5,
+    )
+    sender = Sender(service="demo", instance="demo-1", boot_id="abc", started_workers=2)
+    written = json.loads(json.dumps(heartbeat_body(sender, moment, 7, counters)))
+    read = parse_heartbeat(written)
+    assert (read.boot_id, read.seq, read.generation, read.workers_started) == ("abc", 7, 3, 2)
+    assert sum(read.bins.counts.values()) == 2
+    assert set(written["counters"]) == set(read.counters)
+
+
+def test_what_the_controller_desires_the_server_understands():
+    outbox = Outbox(generation=4)
+    outbox.set(hot_settings_of(ServingConfig(max_batch_size=32, max_queue_delay_s=0.005)))
+    present = HotSettings(0, 8, 512, 0.0, 1000, 1)
+    understood = parse_hot_settings(json.loads(json.dumps(outbox.current())), present=present)
+    assert understood == HotSettings(5, 32, 512, 0.005, 1000, 1)
+    assert set(FIELDS) == {"generation", *HOT_SETTINGS}
