@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STAGES = 7
 PEAK_SHARE = 0.6
 """The schedule peaks at this share of one core's measured capacity, but for one burst."""
-BURST_SHARE = 1.35
+BURST_SHARE = 1.3
 """What that burst asks of the core."""
 AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
 """Knative's defaults would wait 60 + 30 s before zero; a demo of 90 s has no time for that. All else is Knative's."""
@@ -85,7 +85,7 @@ def demo_arrivals(capacity_rps: float, rng: np.random.Generator) -> dict[str, ob
     phases = [
         (float(rng.uniform(14, 17)), poisson(share(0.06, 0.10))),
         (before, bursty),
-        (float(rng.uniform(2.5, 2.9)), poisson(BURST_SHARE * capacity_rps)),
+        (float(rng.uniform(2.2, 2.6)), poisson(BURST_SHARE * capacity_rps)),
         (26 - before, bursty),
         (float(rng.uniform(9, 12)), poisson(share(0.15, 0.30))),
         (float(rng.uniform(17, 20)), poisson(0.0)),

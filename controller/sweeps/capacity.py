@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from controller.telemetry.outbox import Outbox
 
 PROBE_RPS = 300.0
-PROBE_S = 4.0
-"""About 1,200 requests: more than the full batches and steady clock speed that a figure needs."""
+PROBE_S = 8.0
+"""About 2,400 requests. A shared core drifts by a tenth within seconds, and the schedule is drawn to this figure."""
 LEAST_CPU_S = 0.5
 
 
