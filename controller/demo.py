@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STAGES = 7
 PEAK_SHARE = 0.6
 """The schedule peaks at this share of one core's measured capacity, but for one burst."""
-BURST_SHARE = 1.3
+BURST_SHARE = 1.25
 """What that burst asks of the core."""
 AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
 """Knative's defaults would wait 60 + 30 s before zero; a demo of 90 s has no time for that. All else is Knative's."""
