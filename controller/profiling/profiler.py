@@ -6,7 +6,8 @@ which is corrected here with the servers' CPU counter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,8 @@ HALF_LIFE_S = 300.0
 """Old batches lose half their weight in this time: neighbours and clock speeds change."""
 CONTENDED_WEIGHT = 0.1
 """Batches measured while instances competed for a core count this much; their time had to be guessed from CPU."""
+STARTS_KEPT = 16
+"""Starts that the next one is predicted from."""
 WIDTH_TOKENS = 16
 """Width of the servers' bins of lengths."""
 
@@ -48,6 +51,8 @@ class Profiler:
         self._known: dict[str, _Known] = {}
         self._old: set[str] = set()
         self._at_s = 0.0
+        self._starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
+        self._started: deque[str] = deque(maxlen=STARTS_KEPT)
         self.sums: dict[BatchKey, BatchSums] = {}
 
     def observe(self, instances: Iterable[InstanceSeen], now_s: float, *, live: int) -> None:
@@ -61,6 +66,9 @@ class Profiler:
         self._decay(now_s)
         for seen in instances:
             beat = seen.heartbeat
+            if "ready" in beat.cold_start_s and beat.boot_id not in self._started:
+                self._started.append(beat.boot_id)
+                self._starts_s.append(beat.cold_start_s["ready"])
             known = self._known.get(beat.boot_id)
             if known is None and beat.boot_id in self._old:
                 self._known[beat.boot_id] = _known_of(beat)  # counted before a restart of the controller
@@ -76,6 +84,17 @@ class Profiler:
         requests that come close together, which is when capacity matters, have that work in their service time already.
         """
         return fit_service_times(self.sums, prior=self._prior)
+
+    def shape(self) -> InstanceShape:
+        """Return the platform's shape with the cold start as servers measured it, from exec to ready.
+
+        The quickest of the last starts counts: others shared their core, and that the simulation adds by itself.
+        """
+        if not self._starts_s:
+            return self._shape
+        start_s = min(self._starts_s)
+        cpu_share = self._shape.cold_start_cpu_s / self._shape.cold_start_s
+        return replace(self._shape, cold_start_s=start_s, cold_start_cpu_s=cpu_share * start_s)
 
     @property
     def batches(self) -> float:

@@ -1,14 +1,18 @@
-"""What one core serves: a short live run beyond saturation, read from the servers' own CPU counter.
+"""What one core serves: answers a second by the wall clock while more is asked of it than it can give.
 
-Requests per CPU second, the server's HTTP and tokenising included, is the capacity of a core whatever the load
-generator or the activator can push through, so the figure needs no exact saturation.
+A calm run first tells roughly what a core can do, from the servers' own CPU counter; that figure is too low where
+batches were small and too high where neighbours take time from the core. The second run asks for twice as much, and
+what is answered then is the capacity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from controller.domain.request_log import read_request_log
 from controller.errors import TemporaryError
 from controller.profiling.profiler import Profiler
 from controller.sweeps.live_run import run_live
@@ -17,24 +21,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from controller.domain.request_log import RequestLog
     from controller.domain.service_time import TokenServiceTimes
     from controller.platforms.protocol import Platform
     from controller.sweeps.live_run import LiveRun
     from controller.telemetry.merge import HeartbeatMerge
     from controller.telemetry.outbox import Outbox
 
-PROBE_RPS = 300.0
-PROBE_S = 8.0
-"""About 2,400 requests. A shared core drifts by a tenth within seconds, and the schedule is drawn to this figure."""
-LEAST_CPU_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What was measured: requests one core answers in a second, and the law of service times behind it."""
-
-    rps: float
-    service: TokenServiceTimes
+CALM_RPS = 60.0
+CALM_S = 3.0
+BEYOND = 2.0
+"""The second run asks for so many times what the first one, or an earlier second one, seems to allow."""
+FULL_S = 7.0
+FILLING_S = 1.0
+"""The first second is left out: the queue, and with it the batches, must grow first."""
+SATURATED = 0.95
+"""A core that answers more than this share of what is asked was not asked for enough."""
+MOST_RUNS = 4
+MOST_ASKED_RPS = 1200.0
+"""What one load generator sends in time with certainty."""
+LEAST_CPU_S = 0.05
 
 
 class ServiceWatch:
@@ -80,15 +86,40 @@ class ServiceWatch:
                 self._last[beat.boot_id] = counters
 
 
-async def measure_capacity(plan: LiveRun, say: Callable[[str], None]) -> Capacity:
-    """Run the probe with a plan's model, payloads, setting and cores, into the plan's folder."""
+async def measure_capacity(plan: LiveRun, say: Callable[[str], None]) -> float:
+    """Return requests a second that one core answers, measured with a plan's model, payloads, setting and cores.
+
+    Raises:
+        TemporaryError: a run failed, or the core could not be saturated.
+    """
     watch = ServiceWatch(plan)
-    probe = replace(
+    await run_live(_probe(plan, "calm", CALM_RPS, CALM_S), loop=watch, progress=say)
+    found_rps, asked_rps = watch.answered_per_cpu_s(), CALM_RPS
+    for number in range(1, MOST_RUNS):
+        probe = _probe(plan, f"full-{number}", min(MOST_ASKED_RPS, BEYOND * found_rps), FULL_S)
+        await run_live(probe, loop=None, progress=say)
+        found_rps, asked_rps = _rates(read_request_log(probe.folder / "requests.csv"))
+        if found_rps < SATURATED * asked_rps:
+            return found_rps
+    raise TemporaryError(
+        f"capacity: the core answered all of {asked_rps:.0f} requests/s; the load generator cannot ask for more"
+    )
+
+
+def _probe(plan: LiveRun, name: str, rate_rps: float, duration_s: float) -> LiveRun:
+    return replace(
         plan,
-        arrivals={"kind": "poisson", "rate_rps": PROBE_RPS},
+        folder=plan.folder / name,
+        arrivals={"kind": "poisson", "rate_rps": rate_rps},
         config=replace(plan.config, min_scale=1, max_scale=1),
-        duration_s=PROBE_S,
+        duration_s=duration_s,
         tail_s=1.5,
     )
-    await run_live(probe, loop=watch, progress=say)
-    return Capacity(watch.answered_per_cpu_s(), watch.service())
+
+
+def _rates(log: RequestLog) -> tuple[float, float]:
+    """Return answers and arrivals a second of the part of a run in which the queue was long."""
+    done_s = log.done_s[log.answered]
+    answers = np.count_nonzero((done_s >= FILLING_S) & (done_s < FULL_S))
+    arrivals = np.count_nonzero((log.intended_s >= FILLING_S) & (log.intended_s < FULL_S))
+    return answers / (FULL_S - FILLING_S), arrivals / (FULL_S - FILLING_S)

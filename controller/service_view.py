@@ -1,0 +1,190 @@
+"""What the loop knows of one service: its traffic, its profile, what it does wrong in predicting, and the last answer.
+
+The loop asks it for the value that a search needs and for the conditions that a decision is made under; a restarted
+loop goes on from its document.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controller.domain.arrival_process import Map, PoissonProcess
+from controller.domain.serving_config import ServingConfig
+from controller.errors import BadInputError
+from controller.monitor.server_latency import LatencySeen, ServerLatency
+from controller.monitor.source import FrontArrivals, ServerArrivals
+from controller.monitor.traffic import Detection, Traffic, TrafficChange
+from controller.optimizer.decision import Conditions
+from controller.optimizer.margin import LARGEST as LARGEST_MARGIN
+from controller.optimizer.margin import learn_margin
+from controller.optimizer.problem import Known, make_problem
+from controller.optimizer.scenarios import BIN_S, TrafficSeen
+from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
+
+if TYPE_CHECKING:
+    from controller.domain.serving_config import AutoscalerSettings, InstanceShape
+    from controller.monitor.lookout import Look
+    from controller.monitor.source import ArrivalSource
+    from controller.optimizer.study import Problem, SearchResult
+    from controller.platforms.protocol import PlatformState
+    from controller.settings import LoopSettings
+    from controller.telemetry.merge import HeartbeatMerge
+
+LONGEST_DWELL_S = 600.0
+EASY = 0.5
+"""Up to this share of what its instances serve, a service needs no other setting, whatever the rate does."""
+
+
+class ServiceView:
+    """Observes one service.
+
+    Args:
+        merge: heartbeats of its servers.
+        settings: of the loop.
+        detection: how changes are found and laws fitted.
+        shape: of an instance, as the platform states it.
+        autoscaler: what the platform does not let us tune.
+    """
+
+    def __init__(
+        self,
+        merge: HeartbeatMerge,
+        settings: LoopSettings,
+        detection: Detection,
+        *,
+        shape: InstanceShape,
+        autoscaler: AutoscalerSettings,
+    ) -> None:
+        self.traffic = Traffic(detection)
+        self.profiler = Profiler(shape)
+        self.margin = 1.0
+        self.best: ServingConfig | None = None
+        """What the last search found."""
+        self._merge, self._settings = merge, settings
+        self._shape, self._autoscaler = shape, autoscaler
+        self._latency = ServerLatency()
+        self._front = FrontArrivals()
+        self._source: ArrivalSource = ServerArrivals(merge)
+        self._searched: tuple[float, LatencySeen | None] = (0.0, None)
+        self._live = 0
+
+    def observe(self, state: PlatformState) -> None:
+        """Take in what the activator counted, where there is one; it sees every request."""
+        if state.front_arrivals:
+            self._front.take(state.front_arrivals, state.at_s)
+            self._source = self._front
+
+    def detect_and_fit(self, now_s: float) -> list[TrafficChange]:
+        """Return what changed in the seconds that are new."""
+        return self.traffic.update(*self._source.counts(now_s))
+
+    def profile(self, state: PlatformState, now_s: float) -> None:
+        """Take in what batches took and how long requests stayed in the servers."""
+        live = state.ready + state.starting
+        self.profiler.observe(self._merge.instances(), now_s, live=live)
+        if live != self._live:
+            self._latency.begin()
+        self._live = live
+        self._latency.observe(self._merge, now_s)
+
+    def changed(self) -> None:
+        """Another setting is in force: what was measured under the last one says nothing of it."""
+        self._latency.begin()
+
+    def problem(self, look: Look, state: PlatformState, now_s: float) -> tuple[Problem, float]:
+        """Return what to search, and the highest lasting rate that the search will have tried.
+
+        Raises:
+            BadInputError: bounds that leave nothing to search.
+        """
+        traffic, served = self.traffic, self._latency.seen()
+        law = traffic.law
+        if law is None or look.trigger in {"start", "alarm"}:
+            law = PoissonProcess(traffic.upper_rate_rps)
+        service, lengths = self.profiler.fit().service, lengths_law(self._merge.lengths())
+        capacity = capacity_rps(service, lengths, state.config)
+        known = Known(
+            traffic=TrafficSeen(
+                law=law,
+                rate_rps=traffic.rate_rps,
+                peak_rps=traffic.peak_rps,
+                past=self._source.counts(now_s, BIN_S)[1],
+                lengths=lengths,
+                ready=state.ready,
+                capacity_rps=capacity,
+            ),
+            service=service,
+            autoscaler=self._autoscaler,
+            shape=self.profiler.shape(),
+            present=state.config,
+            best=self.best,
+            workers=max([1, *(each.heartbeat.workers_started for each in self._merge.instances()[:8])]),
+            margin=self.margin,
+            may_hold=look.trigger in {"regime", "periodic"},
+            served_s=None if served is None else served.duration_s,
+        )
+        self._searched = (traffic.rate_rps, served)
+        return (
+            make_problem(known, self._settings, now_s=now_s),
+            max(traffic.sustained_rps, EASY * capacity * max(1, state.ready)),
+        )
+
+    def learn(self, found: SearchResult) -> None:
+        """Compare what was measured before a search with what the search simulated of the same."""
+        _, served = self._searched
+        self.best = found.best.config
+        if served is not None and found.calibration_mean_s is not None:
+            self.margin = learn_margin(
+                self.margin,
+                observed_s=served.mean_s,
+                simulated_s=found.calibration_mean_s,
+                bound_s=self._settings.slo.bound_s,
+            )
+
+    def conditions(self, look: Look, now_s: float, *, is_search_over: bool = False) -> Conditions:
+        """Return what a decision at this second is made under.
+
+        Args:
+            look: why it is made.
+            now_s: now.
+            is_search_over: whether it answers the last search, which was begun at another rate perhaps.
+        """
+        traffic = self.traffic
+        return Conditions(
+            at_s=now_s,
+            trigger=look.trigger,
+            cause=look.cause,
+            searched_rps=self._searched[0] if is_search_over else traffic.rate_rps,
+            rate_rps=traffic.rate_rps,
+            fano=traffic.fano,
+            law="mmpp" if isinstance(traffic.law, Map) else "poisson",
+            dwell_s=min(LONGEST_DWELL_S, max(self._settings.dwell_s, now_s - traffic.regime_bin)),
+            shape=self._shape,
+        )
+
+    def to_document(self) -> dict[str, object]:
+        """Return what a restarted loop needs, as JSON."""
+        return {
+            "schema": 1,
+            "margin": round(self.margin, 4),
+            "traffic": self.traffic.to_document(),
+            "profile": self.profiler.to_document(),
+            "best": None if self.best is None else self.best.to_document(),
+        }
+
+    def restore(self, document: dict[str, Any]) -> None:
+        """Go on from what `to_document` returned.
+
+        Raises:
+            BadInputError: it is no such document.
+        """
+        try:
+            if document.get("schema") != 1:
+                raise BadInputError(f"state: schema {document.get('schema')!r} is not known here, only 1")
+            self.traffic.restore(document["traffic"])
+            self.profiler.restore(document["profile"])
+            self.margin = min(LARGEST_MARGIN, max(1.0, float(document["margin"])))
+            best = document["best"]
+            self.best = None if best is None else ServingConfig.from_document(best, where="state: best")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInputError(f"state: not a state of this loop ({error!r}); it starts afresh") from error
