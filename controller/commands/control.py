@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from controller.commands.output import print_json
 from controller.control_loop import control
 from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
 from controller.domain.serving_config import ServingConfig
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=modes, default="apply", help="what to do with a decision (apply)")
     parser.add_argument("--bounds", metavar="JSON", help='lowest and highest by knob, as {"max_scale": [1, 4]}')
     parser.add_argument("--prices", default=DEFAULT_PRICE_LIST, help="version of a price list, or a file")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout when it is stopped")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,11 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
         bounds=parse_bounds(arguments.bounds),
     )
     target = find_target(arguments.run_folder, arguments.settings)
+    journal = Journal(target.settings.run_folder, tell=_say)
     try:
-        asyncio.run(_control(target, settings))
-    except asyncio.CancelledError:
-        return 130
-    return 0
+        asyncio.run(_control(target, settings, journal))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("control: stopped; the service goes on with the setting it has")
+    if arguments.json:
+        print_json(journal.summary())
+    return 130  # it runs until it is stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ def _ask_state(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-async def _control(target: Target, settings: LoopSettings) -> None:
+async def _control(target: Target, settings: LoopSettings, journal: Journal) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
@@ -151,12 +156,12 @@ async def _control(target: Target, settings: LoopSettings) -> None:
     try:
         await server.start(target.host, target.port)
         _say(f"control: {settings.mode} for {platform.url}, decisions go to {folder / 'decisions.jsonl'}")
-        await control(platform, merge, settings, Journal(folder, tell=_say), StateFile(folder / "state.json"))
+        await control(platform, merge, settings, journal, StateFile(folder / "state.json"))
     finally:
         await server.aclose()
         await platform.aclose()
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

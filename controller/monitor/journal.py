@@ -33,6 +33,9 @@ class Journal:
     def __init__(self, folder: Path, *, tell: Callable[[str], None] | None = None) -> None:
         self._folder = folder
         self._tell = tell
+        self._decisions = self._changes = 0
+        self._last: Mapping[str, object] | None = None
+        self._cpu_s = 0.0
 
     def decided(self, line: Mapping[str, object]) -> None:
         """Record a decision.
@@ -41,6 +44,7 @@ class Journal:
             TemporaryError: the disk does not take it.
         """
         self._append("decisions.jsonl", line)
+        self._decisions, self._last = self._decisions + 1, line
         if self._tell is not None:
             self._tell(f"{line['at_s']:8.1f} s  {line['reason']}")
 
@@ -51,6 +55,7 @@ class Journal:
             TemporaryError: the disk does not take it.
         """
         self._append("settings.jsonl", line)
+        self._changes += 1
 
     def spent(self, *, cpu_s: float) -> None:
         """Record in controller.json what the loop itself cost: CPU seconds of this process and of its searches.
@@ -58,11 +63,22 @@ class Journal:
         Raises:
             TemporaryError: the disk does not take it.
         """
+        self._cpu_s = cpu_s
         path = self._folder / "controller.json"
         try:
             path.write_text(json.dumps({"cpu_s": round(cpu_s, 3)}))
         except OSError as error:
             raise TemporaryError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def summary(self) -> dict[str, object]:
+        """Return what was recorded since this object was made, as JSON."""
+        return {
+            "folder": str(self._folder),
+            "decisions": self._decisions,
+            "changes": self._changes,
+            "last_decision": self._last,
+            "cpu_s": round(self._cpu_s, 3),
+        }
 
     def _append(self, name: str, line: Mapping[str, object]) -> None:
         try:

@@ -98,7 +98,7 @@ async def measure_capacity(plan: LiveRun, say: Callable[[str], None]) -> float:
     for number in range(1, MOST_RUNS):
         probe = _probe(plan, f"full-{number}", min(MOST_ASKED_RPS, BEYOND * found_rps), FULL_S)
         await run_live(probe, loop=None, progress=say)
-        found_rps, asked_rps = _rates(read_request_log(probe.folder / "requests.csv"))
+        found_rps, asked_rps = answers_and_arrivals_rps(read_request_log(probe.folder / "requests.csv"))
         if found_rps < SATURATED * asked_rps:
             return found_rps
     raise TemporaryError(
@@ -117,7 +117,7 @@ def _probe(plan: LiveRun, name: str, rate_rps: float, duration_s: float) -> Live
     )
 
 
-def _rates(log: RequestLog) -> tuple[float, float]:
+def answers_and_arrivals_rps(log: RequestLog) -> tuple[float, float]:
     """Return answers and arrivals a second of the part of a run in which the queue was long."""
     done_s = log.done_s[log.answered]
     answers = np.count_nonzero((done_s >= FILLING_S) & (done_s < FULL_S))

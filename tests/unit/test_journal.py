@@ -20,6 +20,17 @@ def test_decisions_and_changes_are_lines_of_json(tmp_path):
     assert told == ["     1.5 s  keep: so", "     2.5 s  apply: so"]
 
 
+def test_a_summary_counts_what_was_recorded_and_names_the_last_decision(tmp_path):
+    journal = Journal(tmp_path)
+    journal.decided({"at_s": 1.5, "reason": "keep: so"})
+    journal.decided({"at_s": 2.5, "reason": "apply: so"})
+    journal.changed({"at_s": 2.5, "price": "hot"})
+    journal.spent(cpu_s=0.25)
+    last = {"at_s": 2.5, "reason": "apply: so"}
+    expected = {"folder": str(tmp_path), "decisions": 2, "changes": 1, "last_decision": last, "cpu_s": 0.25}
+    assert journal.summary() == expected
+
+
 def test_a_disk_that_refuses_is_a_trouble_that_may_pass(tmp_path):
     with pytest.raises(TemporaryError, match=r"decisions\.jsonl: cannot be written"):
         Journal(tmp_path / "gone").decided({"at_s": 1.0, "reason": ""})

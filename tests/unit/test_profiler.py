@@ -19,7 +19,7 @@ def merge():
     return HeartbeatMerge()
 
 
-def say(merge, seq, batches, *, boot_id="a", cpu_s=None, busy_s=None):
+def say(merge, seq, batches, *, boot_id="a", cpu_s=None, busy_s=None, start_s=None):
     """One heartbeat of a server that answered `batches` single requests of 32 tokens in 10 ms each."""
     busy_s = 0.01 * batches if busy_s is None else busy_s
     sums = {"batch_size": 1, "padded_tokens": 32, "count": batches, "sum_s": busy_s, "sum_sq_s": busy_s**2 / batches}
@@ -35,6 +35,7 @@ def say(merge, seq, batches, *, boot_id="a", cpu_s=None, busy_s=None):
             "counters": {"answered": batches, "busy_s": busy_s, "cpu_s": busy_s if cpu_s is None else cpu_s},
             "batches": [sums],
             "lengths": {"32": batches},
+            "cold_start_s": {} if start_s is None else {"ready": start_s},
         },
         float(seq),
     )
@@ -82,6 +83,23 @@ def test_a_restart_neither_loses_nor_counts_twice(merge):
     say(merge, 2, 110)
     after.observe(merge.instances(), 0.0, live=1)
     assert after.batches == pytest.approx(110)
+
+
+def test_before_the_first_start_was_seen_the_platform_states_how_long_one_takes(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 10)
+    profiler.observe(merge.instances(), 1.0, live=1)
+    assert profiler.shape() == ONE_CORE
+
+
+def test_the_quickest_start_that_was_seen_is_how_long_the_next_one_takes(merge):
+    profiler = Profiler(ONE_CORE)
+    for seq, (boot_id, start_s) in enumerate([("a", 0.9), ("b", 0.3), ("c", 2.5)], start=1):
+        say(merge, seq, 10, boot_id=boot_id, start_s=start_s)
+        profiler.observe(merge.instances(), float(seq), live=1)
+    shape = profiler.shape()
+    assert shape.cold_start_s == 0.3
+    assert shape.cold_start_cpu_s == pytest.approx(0.3 * ONE_CORE.cold_start_cpu_s / ONE_CORE.cold_start_s)
 
 
 def test_lengths_are_spread_inside_their_bins():
