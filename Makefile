@@ -7,9 +7,9 @@ BIN := .venv/bin
 UV := $(BIN)/uv pip
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 
-.PHONY: help setup dev torch demo test lint bench lock clean
+.PHONY: help setup dev torch demo test lint cluster-up cluster-down e2e bench lock clean
 help: ## what can be made here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 .venv/bootstrap: requirements/bootstrap.lock
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.13; get it with: apt-get install python3 python3-venv (or from python.org)"; exit 2; }
@@ -38,7 +38,17 @@ lint: dev ## style, types and import contracts
 
 # In CI a missing part is a failure, so the part is installed; elsewhere its tests are skipped and counted.
 test: lint $(if $(CI),torch) ## every test that this machine can run
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --ignore=tests/e2e --cov --cov-report=term:skip-covered
+
+cluster-up: dev ## a real Kubernetes node with Knative and KServe, without Docker (root; ten minutes the first time)
+	@$(BIN)/python tests/cluster up
+
+cluster-down: dev ## end it, and remove all but its programs and images
+	@$(BIN)/python tests/cluster down
+
+e2e: cluster-up ## what a user does on a cluster, on that one
+	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
+	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/e2e
 
 bench: setup ## measurements, reported and never asserted
 	$(BIN)/python tests/benchmarks/run.py

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ NEEDS = {
     ),
     "chromium": lambda: shutil.which("chromium") is not None,
     "root": lambda: os.geteuid() == 0,
+    "cluster": lambda: Path("/run/netns/tidegate-node").exists(),
 }
 
 

@@ -8,9 +8,11 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.errors import RunInvalidError
+from controller.errors import BadInputError, RunInvalidError
+from controller.reports.readme_picture import readme_picture
 from controller.reports.report import write_report
 from controller.reports.tables import verdict_table
+from controller.reports.whole_file import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a demo, of one run, or of a sweep or tune")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="write one wide picture of it, too, as SVG")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument("--json", action="store_true", help="print report.json on stdout, nothing else")
 
@@ -27,12 +30,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Write report.json and report.html into the folder; 4 when the run is invalid, as its page says too."""
     folder: Path = arguments.folder
     if (folder / "sweep.json").is_file():
+        if arguments.picture is not None:
+            raise BadInputError(f"--picture: {folder} is a sweep; give the folder of a demo or of one run")
         from controller.reports.sweep_report import write_sweep_report  # noqa: PLC0415  Optuna takes half a second
 
         document, page = write_sweep_report(folder)
         _tell(arguments, document, "", page)
         return 0
     report, page = write_report(folder)
+    if arguments.picture is not None:
+        write_whole(arguments.picture, readme_picture(report))
     _tell(arguments, report.to_document(), verdict_table(report, is_terminal=sys.stdout.isatty()), page)
     return RunInvalidError.exit_code if report.why_invalid else 0
 

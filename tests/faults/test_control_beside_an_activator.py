@@ -1,12 +1,13 @@
-"""`tidegate control` as a process of its own beside a real activator: it comes, tunes, goes, and the service goes on."""
+"""`tidegate control` as a process beside a real activator: it comes, tunes, goes, and the service goes on."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
 import sys
-import urllib.request
 
 import pytest
 
@@ -37,9 +38,10 @@ def settings(tmp_path):
 
 
 def ask(url):
-    body = json.dumps({"instances": ["a warm film"]}).encode()
-    with urllib.request.urlopen(f"{url}/v1/models/distilbert:predict", body, timeout=PATIENCE_S) as answer:
-        return answer.status
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/models/distilbert:predict", json.dumps({"instances": ["a warm film"]}))
+        return connection.getresponse().status
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli import main
 from controller.reports.decision_tables import MOST_ROWS, shown_decisions
 from controller.reports.page import run_page
 from controller.reports.readme_picture import readme_picture
@@ -182,6 +183,23 @@ def test_the_picture_for_the_readme_is_small_complete_and_the_same_each_time(sam
     assert len(picture.encode()) < 200_000
     assert picture.startswith("<svg xmlns=")
     assert "prefers-color-scheme: dark" in picture
+
+
+def test_the_picture_is_written_by_the_command(folder, tmp_path, capsys):
+    picture = tmp_path / "picture.svg"
+
+    assert main(["report", str(folder), "--picture", str(picture)]) == 0
+
+    assert picture.read_text() == readme_picture(build_report(folder))
+    assert str(folder / "report.html") in capsys.readouterr().err
+
+
+def test_a_sweep_has_no_such_picture(tmp_path, capsys):
+    (tmp_path / "sweep.json").write_text("{}")
+
+    assert main(["report", str(tmp_path), "--picture", str(tmp_path / "picture.svg")]) == 2
+
+    assert "--picture:" in capsys.readouterr().err
 
 
 def test_a_promise_of_nothing_is_compared_with_nothing(folder):
