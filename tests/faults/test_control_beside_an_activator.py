@@ -16,7 +16,8 @@ from controller.platforms.local.activator_settings import ActivatorSettings
 from controller.platforms.local.local_platform import LocalPlatform
 from controller.telemetry.outbox import Outbox
 
-PATIENCE_S = 30.0
+PATIENCE_S = 100.0
+"""The search runs only when nobody else wants the core, so on a busy machine a decision takes its time."""
 
 
 def free_port():
@@ -59,6 +60,7 @@ async def test_it_ends_with_one_document_and_leaves_the_service_alone(settings, 
             told = await control.stderr.readline()
             while not (tmp_path / "decisions.jsonl").exists():
                 assert await asyncio.to_thread(ask, platform.url) == 200
+                await asyncio.sleep(0.05)
             control.send_signal(stop)
             stdout, stderr = await control.communicate()
         document = json.loads(stdout)
