@@ -46,7 +46,9 @@ enough for further instances to help, where they can."""
 MOST_IN_BURST = 1500
 """Requests of one burst; it is shortened to them, ..."""
 SHORTEST_BURST_S = 1.0
-"""... but not below this; nor is what comes before and after."""
+"""... but not below this, nor is what comes before and after, ..."""
+MOST_AT_ALL = 6000
+"""... unless the rate is so high that even this would hold more requests: a search must end, however fast the server."""
 BEFORE_BURST_S = 2.0
 AFTER_BURST_S = 5.0
 BIN_S = 0.1
@@ -95,8 +97,8 @@ def past_scenario(
 
 
 def _present(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int) -> Scenario:
-    mean_rps = seen.law.rate_rps
-    duration_s = min(LAW_S, max(SHORTEST_S, MOST_REQUESTS / max(mean_rps, 1e-9)))
+    mean_rps = max(seen.law.rate_rps, 1e-9)
+    duration_s = min(LAW_S, max(SHORTEST_S, MOST_REQUESTS / mean_rps), MOST_AT_ALL / mean_rps)
     arrivals_s = sample_arrivals(seen.law, duration_s=duration_s, rng=rng)
     return _scenario("present", arrivals_s, duration_s, seen.lengths, (rng, initial_scale))
 
@@ -105,8 +107,8 @@ def _burst(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int, burs
     wanted_rps = max(burst.factor * seen.rate_rps, seen.peak_rps, burst.load * seen.capacity_rps)
     wanted = ((seen.rate_rps, BEFORE_BURST_S), (wanted_rps, burst.length_s), (seen.rate_rps, AFTER_BURST_S))
     stretches = [
-        (rate_rps, min(length_s, max(SHORTEST_BURST_S, MOST_IN_BURST / max(rate_rps, 1e-9))))
-        for rate_rps, length_s in wanted
+        (rate_rps, min(length_s, max(SHORTEST_BURST_S, MOST_IN_BURST / rate_rps), MOST_AT_ALL / rate_rps))
+        for rate_rps, length_s in ((max(rate_rps, 1e-9), length_s) for rate_rps, length_s in wanted)
     ]
     phases = tuple(Phase(each_s, PoissonProcess(rate_rps)) for rate_rps, each_s in stretches)
     duration_s = sum(each_s for _, each_s in stretches)

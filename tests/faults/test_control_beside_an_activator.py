@@ -49,6 +49,7 @@ def ask(url):
 async def test_it_ends_with_one_document_and_leaves_the_service_alone(settings, tmp_path, stop):
     platform = LocalPlatform(settings, Outbox(), outlives_us=False)
     await platform.start(ServingConfig())
+    control = None
     try:
         control = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "controller", "control", "--run-folder", str(tmp_path), "--json"),
@@ -71,4 +72,7 @@ async def test_it_ends_with_one_document_and_leaves_the_service_alone(settings, 
         assert document["last_decision"]["kind"] == "start"
         assert await asyncio.to_thread(ask, platform.url) == 200
     finally:
+        if control is not None and control.returncode is None:
+            control.kill()
+            await control.wait()
         await platform.aclose()

@@ -5,7 +5,7 @@ import pytest
 
 from controller.domain.arrival_process import PoissonProcess
 from controller.domain.token_lengths import TokenLengths
-from controller.optimizer.scenarios import MOST_REQUESTS, TrafficSeen, build_scenarios, past_scenario
+from controller.optimizer.scenarios import MOST_AT_ALL, MOST_REQUESTS, TrafficSeen, build_scenarios, past_scenario
 
 LENGTHS = TokenLengths(np.array([16, 32]))
 
@@ -59,6 +59,8 @@ def test_a_burst_is_three_times_the_present_rate_or_the_highest_seen(rng):
         assert max(rates) == pytest.approx(most, rel=0.1)
 
 
-def test_scenarios_stay_within_a_number_of_requests(rng):
-    built = build_scenarios(seen(law=PoissonProcess(2000.0), rate_rps=2000.0, peak_rps=9000.0), rng)
-    assert max(each.arrivals_s.size for each in built) < 25_000
+@pytest.mark.parametrize("times", [1, 10, 1000])
+def test_scenarios_stay_within_a_number_of_requests_however_fast_the_server_is(times, rng):
+    fast = {"law": PoissonProcess(2000.0 * times), "rate_rps": 2000.0 * times, "capacity_rps": 90_000.0 * times}
+    built = build_scenarios(seen(**fast), rng)
+    assert max(each.arrivals_s.size for each in built) < 3.2 * MOST_AT_ALL
