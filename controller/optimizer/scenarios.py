@@ -48,7 +48,7 @@ MOST_IN_BURST = 1500
 SHORTEST_BURST_S = 1.0
 """... but not below this, nor is what comes before and after, ..."""
 MOST_AT_ALL = 6000
-"""... unless the rate is so high that even this would hold more requests: a search must end, however fast the server."""
+"""... unless the rate is so high that even this would hold more requests: searches must end, however fast a server."""
 BEFORE_BURST_S = 2.0
 AFTER_BURST_S = 5.0
 BIN_S = 0.1
