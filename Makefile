@@ -5,7 +5,6 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 UV := $(BIN)/uv pip
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 
 .PHONY: help setup dev torch demo test lint cluster-up cluster-down e2e bench lock clean
 help: ## what can be made here
@@ -57,4 +56,4 @@ lock: dev ## new versions into requirements/*.lock (hashes, no addresses)
 	@bash requirements/lock.sh $(BIN)
 
 clean: ## remove the environment and what runs left behind
-	rm -rf .venv .cache runs .coverage .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -25,22 +25,27 @@ class ArrivalBins:
         """Count n arrivals at `now_s`."""
         index = int(now_s / WIDTH_S)
         self.counts[index] = self.counts.get(index, 0) + n
+        if len(self.counts) > 2 * KEPT_BINS:  # nobody asks for a heartbeat
+            self._forget(index - KEPT_BINS + 1)
 
     def censor(self, now_s: float) -> None:
         """Say that arrivals of this bin may have been turned away before they were seen."""
         self.censored.add(int(now_s / WIDTH_S))
 
+    def _forget(self, first: int) -> None:
+        self.counts = {index: n for index, n in self.counts.items() if index >= first}
+        self.censored = {index for index in self.censored if index >= first}
+
     def document(self, now_s: float) -> dict[str, object]:
         """What a heartbeat says of the last 120 s, up to and including the present, incomplete bin.
 
-        Older bins are forgotten here, so the memory stays bounded while heartbeats or scrapes go on.
+        Older bins are forgotten.
         """
         started = int(self.started_s / WIDTH_S)
         first = max(int(now_s / WIDTH_S) - KEPT_BINS + 1, started)
         last = int(now_s / WIDTH_S)
-        self.counts = {index: n for index, n in self.counts.items() if index >= first}
+        self._forget(first)
         until = math.ceil((self.started_s + CENSORED_START_S) / WIDTH_S)
-        self.censored = {index for index in self.censored if index >= first}
         censored = self.censored | set(range(first, min(until, last + 1)))
         return {
             "width_s": WIDTH_S,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -53,7 +52,7 @@ class HeartbeatSender:
         """Send one now; returns the pause until the next, s."""
         try:
             status, answer = await asyncio.wait_for(self._post(self._body()), _TIMEOUT_S)
-        except (OSError, ValueError, IndexError, asyncio.IncompleteReadError, TimeoutError):
+        except (OSError, ValueError, IndexError, EOFError, asyncio.LimitOverrunError, RecursionError, TimeoutError):
             return self._count("unreachable")
         if status != 200 or not isinstance(answer, dict):
             return self._count(f"http-{status}")
@@ -91,6 +90,7 @@ class HeartbeatSender:
 
 
 def _pause_s(asked: object) -> float:
-    if isinstance(asked, int | float) and math.isfinite(asked):
-        return min(max(float(asked), _PAUSES_S[0]), _PAUSES_S[1])
+    # Compared, not converted: a whole number of JSON may be too large for a float.
+    if isinstance(asked, int | float) and not isinstance(asked, bool) and asked * 0 == 0:  # NaN, infinity
+        return float(min(max(asked, _PAUSES_S[0]), _PAUSES_S[1]))
     return _DEFAULT_PAUSE_S

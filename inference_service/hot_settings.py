@@ -5,7 +5,6 @@ The environment gives generation 0, then a file and the answers to heartbeats br
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +60,10 @@ FIELDS: dict[str, type] = {
 """Name and type of every field; a test compares it with the class."""
 
 
+_LARGEST = 2**53
+"""Every range is below it; NaN, infinity and endless digits are not."""
+
+
 def initial_hot_settings(settings: Settings) -> HotSettings:
     """Generation 0, from the environment."""
     return HotSettings(
@@ -90,9 +93,10 @@ def parse_hot_settings(document: object, *, present: HotSettings) -> HotSettings
 
 def _number(fields: Mapping[str, Any], name: str, kind: type, present: HotSettings) -> float:
     value = fields.get(name, getattr(present, name))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
     if not is_number or (kind is int and value != int(value)):
-        raise InvalidInputError(f"hot setting {name} must be {'a whole' if kind is int else 'a'} number, not {value!r}")
+        shown = repr(value)[:40]
+        raise InvalidInputError(f"hot setting {name} must be {'a whole' if kind is int else 'a'} number, not {shown}")
     return kind(value)
 
 

@@ -24,7 +24,7 @@ async def follow_file(path: str, on_document: Callable[[object], None]) -> None:
             last = content
             try:
                 on_document(json.loads(content))
-            except ValueError:
+            except (ValueError, RecursionError):
                 on_document(None)  # refused and counted like any other value that is no object
         await asyncio.sleep(_PERIOD_S)
 

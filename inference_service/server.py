@@ -145,7 +145,7 @@ class Server:
             await asyncio.sleep(_POLL_S)
         if self._start.settings.controller_url:
             await self._heartbeats.send()
-        unfinished = self._counters.queue_length + self._counters.in_flight
+        unfinished = self._batcher.count_unfinished()
         self._batcher.give_up()
         await asyncio.sleep(_POLL_S if unfinished else 0)  # for the errors to be written
         log_event("stopped", answered=self._counters.answered, unfinished=unfinished)

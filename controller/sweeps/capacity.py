@@ -38,6 +38,9 @@ FILLING_S = 1.0
 SATURATED = 0.95
 """A core that answers more than this share of what is asked was not asked for enough."""
 MOST_RUNS = 4
+SHARED = 0.6
+"""A saturated core answers more than its calm CPU time promises, since batches are full. One that answers less than
+this share of it works for other programs, too, and a schedule drawn to that figure would prove nothing."""
 MOST_ASKED_RPS = 1200.0
 """What one load generator sends in time with certainty."""
 LEAST_CPU_S = 0.05
@@ -90,19 +93,24 @@ async def measure_capacity(plan: LiveRun, say: Callable[[str], None]) -> float:
     """Return requests a second that one core answers, measured with a plan's model, payloads, setting and cores.
 
     Raises:
-        TemporaryError: a run failed, or the core could not be saturated.
+        TemporaryError: a run failed, the core could not be saturated, or it works for others.
     """
     watch = ServiceWatch(plan)
     await run_live(_probe(plan, "calm", CALM_RPS, CALM_S), loop=watch, progress=say)
-    found_rps, asked_rps = watch.answered_per_cpu_s(), CALM_RPS
+    calm_rps = watch.answered_per_cpu_s()
+    found_rps, asked_rps = calm_rps, CALM_RPS
     for number in range(1, MOST_RUNS):
         probe = _probe(plan, f"full-{number}", min(MOST_ASKED_RPS, BEYOND * found_rps), FULL_S)
         await run_live(probe, loop=None, progress=say)
         found_rps, asked_rps = answers_and_arrivals_rps(read_request_log(probe.folder / "requests.csv"))
-        if found_rps < SATURATED * asked_rps:
+        if SHARED * calm_rps <= found_rps < SATURATED * asked_rps:
             return found_rps
+        if found_rps < SHARED * calm_rps:
+            say(f"  only {found_rps:.0f} of {calm_rps:.0f} answers/s: other programs use this core; once more")
+            found_rps = calm_rps
     raise TemporaryError(
-        f"capacity: the core answered all of {asked_rps:.0f} requests/s; the load generator cannot ask for more"
+        f"capacity: could not be told, the last of {MOST_RUNS} runs asked for {asked_rps:.0f} requests/s; "
+        "close programs that use the servers' core, or take a larger model"
     )
 
 

@@ -22,13 +22,31 @@ _IDLE_CONNECTION_S = 75
 """Longer than the 60 s after which common proxies close idle connections: the side that sends should close first."""
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, but a request to upgrade the connection is its last: what follows is no HTTP/1.1 that we asked for.
+
+    The parser takes whatever follows such a head for another protocol, and then for a request, even if it is the body.
+    """
+
+    _is_over = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, until something else is spoken."""
+        if not self._is_over:
+            super().data_received(data)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        self._is_over = True
+        self.cycle.keep_alive = False
+
+
 class HttpServer:
     """Accepts connections until told to drain."""
 
     def __init__(self, app: Application) -> None:
         self._config = Config(
             app,  # pyright: ignore[reportArgumentType]  uvicorn's message types are closed unions of its own
-            http=HttpToolsProtocol,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -59,4 +77,4 @@ class HttpServer:
         return bool(self._state.tasks)
 
     def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+        return _Protocol(config=self._config, server_state=self._state, app_state={})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 from inference_service.api.http_io import (
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT_HEADER = b"x-tidegate-timeout-s"
 _LONGEST_TIMEOUT_S = 3600.0
-_CHARACTERS_AT_ONCE = 100_000
-"""Texts are tokenized in pieces of this size, about 50 ms, and other requests get their turn in between."""
+_CHARACTERS_AT_ONCE = 8192
+"""Texts are tokenized in pieces of about this size, some milliseconds, and other requests get their turn in between."""
 
 
 class Codec(Protocol):
@@ -145,7 +146,9 @@ async def _join(queued: Sequence[QueuedRequest]) -> list[Prediction]:
     for position, outcome in enumerate(outcomes):
         if isinstance(outcome, BaseException):
             if isinstance(outcome, ServingError):
-                outcome.args = (f"instance {position}: {outcome}",)
+                named = copy(outcome)  # the error may be shared by many instances
+                named.args = (f"instance {position}: {outcome}",)
+                raise named
             raise outcome
         predictions.append(outcome)
     return predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inference_service.api.http_io import Response, json_response, kind_of, parse_json
-from inference_service.api.id_lists import check_ids
+from inference_service.api.id_lists import check_count, check_ids
 from inference_service.errors import InvalidInputError
 from inference_service.inference import InferenceRequest
 
@@ -30,6 +30,7 @@ def decode(body: bytes, model: ModelDescription) -> InferenceRequest:
     values: list[Any] = instances
     if not values:
         raise InvalidInputError('"instances" is empty; send at least one')
+    check_count(len(values), '"instances"')
     return InferenceRequest([_decode_instance(value, i, model) for i, value in enumerate(values)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inference_service.api.http_io import Response, json_response, kind_of, parse_json
-from inference_service.api.id_lists import check_ids
+from inference_service.api.id_lists import check_count, check_ids, shown
 from inference_service.errors import InvalidInputError
 from inference_service.inference import InferenceRequest
 
@@ -50,7 +50,7 @@ def _tensors(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
         name = tensor.get("name")
         if name not in ("text", "input_ids", "attention_mask"):
             raise InvalidInputError(
-                f"inputs[{position}].name must be text, input_ids or attention_mask, not {str(name)[:80]!r}"
+                f"inputs[{position}].name must be text, input_ids or attention_mask, not {shown(name)}"
             )
         if name in tensors:
             raise InvalidInputError(f"inputs has {name} twice")
@@ -74,8 +74,13 @@ def _wanted_outputs(document: dict[str, Any]) -> tuple[str, ...]:
 def _shape(tensor: dict[str, Any]) -> list[int]:
     shape = tensor.get("shape")
     name = tensor["name"]
-    if not isinstance(shape, list) or not all(type(edge) is int and edge >= 1 for edge in shape):
-        raise InvalidInputError(f"{name}.shape must be an array of whole numbers of at least 1, not {str(shape)[:80]}")
+    if not isinstance(shape, list) or len(shape) not in (1, 2):
+        what = f"{len(shape)} of them" if isinstance(shape, list) else shown(shape)
+        raise InvalidInputError(f"{name}.shape must be an array of one or two whole numbers, not {what}")
+    for edge in shape:
+        if type(edge) is not int or edge < 1:
+            raise InvalidInputError(f"{name}.shape must hold whole numbers of at least 1, not {shown(edge)}")
+    check_count(shape[0], name)
     return shape
 
 
@@ -88,11 +93,11 @@ def _data(tensor: dict[str, Any]) -> list[Any]:
 
 def _texts(tensor: dict[str, Any]) -> list[str]:
     if tensor.get("datatype") != "BYTES":
-        raise InvalidInputError(f"text.datatype must be BYTES, not {str(tensor.get('datatype'))[:40]!r}")
+        raise InvalidInputError(f"text.datatype must be BYTES, not {shown(tensor.get('datatype'))}")
     shape, data = _shape(tensor), _data(tensor)
-    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+    if len(shape) == 2 and shape[1] != 1:
         raise InvalidInputError(f"text.shape must be [n] or [n, 1], not {shape}")
-    if len(shape) == 2 and all(isinstance(row, list) and len(row) == 1 for row in data):
+    if len(shape) == 2 and len(data) == shape[0] and all(isinstance(row, list) and len(row) == 1 for row in data):
         data = [row[0] for row in data]
     if len(data) != shape[0]:
         raise InvalidInputError(f"text.data has {len(data)} elements, its shape {shape} says {shape[0]}")
@@ -116,12 +121,12 @@ def _rows(tensor: dict[str, Any]) -> list[list[Any]]:
     """The n rows of a tensor of shape [n, L], whose data may be flat or nested."""
     name = tensor["name"]
     if tensor.get("datatype") not in _ID_TYPES:
-        raise InvalidInputError(f"{name}.datatype must be INT32 or INT64, not {str(tensor.get('datatype'))[:40]!r}")
+        raise InvalidInputError(f"{name}.datatype must be INT32 or INT64, not {shown(tensor.get('datatype'))}")
     shape, data = _shape(tensor), _data(tensor)
     if len(shape) != 2:
         raise InvalidInputError(f"{name}.shape must be [n, length], not {shape}")
     count, length = shape
-    if all(isinstance(row, list) and len(row) == length for row in data) and len(data) == count:
+    if len(data) == count and all(isinstance(row, list) and len(row) == length for row in data):
         return data
     if len(data) != count * length:
         raise InvalidInputError(f"{name}.data has {len(data)} elements, its shape {shape} says {count * length}")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from inference_service.batching.batch import Batch, QueuedRequest
 from inference_service.batching.policy import BatchLimits, decide
-from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError, UnavailableError
+from inference_service.errors import (
+    DeadlineError,
+    QueueFullError,
+    RuntimeFailedError,
+    TooLargeError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +25,12 @@ if TYPE_CHECKING:
     from inference_service.counters import Counters
     from inference_service.hot_settings import HotSettings
     from inference_service.inference import BatchAnswer, TokenIds
+
+
+_LATE_S = 1.0
+"""How long after its last deadline a batch may still be answered."""
+_HUNG_S = 30.0
+"""After this time more its worker is taken for hung, and replaced."""
 
 
 class Batcher:
@@ -57,9 +69,13 @@ class Batcher:
 
         Raises:
             QueueFullError: the arrivals are counted, as rejected ones.
+            TooLargeError: they could never fit.
         """
         if len(self._queue) + n <= self._max_queue_length:
             return
+        if n > self._max_queue_length:
+            bound = self._max_queue_length
+            raise TooLargeError(f"the call has {n} instances, the queue takes {bound} at most; send several calls")
         now_s = self._now_s()
         self._counters.bins.add(now_s, n)
         self._counters.bins.censor(now_s)
@@ -102,9 +118,13 @@ class Batcher:
                 self._retries.remove(request)
         self._counters.queue_length = len(self._queue)
 
+    def count_unfinished(self) -> int:
+        """Requests that wait or are being computed."""
+        return len(self._queue) + len(self._retries) + sum(batch.size for batch in self._out)
+
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is being computed."""
-        return not self._queue and not self._retries and not self._out
+        return not self.count_unfinished()
 
     def give_up(self) -> None:
         """Time has run out: whoever still waits for an answer gets an error."""
@@ -120,9 +140,10 @@ class Batcher:
     def _advance(self) -> None:
         """Send batches while a worker is free and one is due; then arm the timer for what the policy waits for."""
         while True:
+            now_s = self._now_s()
+            self._expire_retries(now_s)
             while self._retries and self._sink.has_free_slot():
                 self._send(Batch([self._retries.popleft()]))
-            now_s = self._now_s()
             verdict = decide(self._queue, now_s, self._limits, has_free_worker=self._sink.has_free_slot())
             for position in verdict.expired:
                 self._expire(self._queue[position], now_s)
@@ -138,16 +159,36 @@ class Batcher:
             self._send(batch)
         if verdict.wake_s is not None:
             self._wake_at(verdict.wake_s)
+        if self._retries:
+            self._wake_at(min(request.deadline_s for request in self._retries))
+
+    def _expire_retries(self, now_s: float) -> None:
+        for request in [each for each in self._retries if each.deadline_s <= now_s]:
+            self._retries.remove(request)
+            self._expire(request, now_s)
 
     def _send(self, batch: Batch) -> None:
         self._counters.in_flight += batch.size
         self._out.add(batch)
         answer = self._sink.send([request.token_ids for request in batch.requests])
-        answer.add_done_callback(partial(self._complete, batch))
+        last_s = max(request.deadline_s for request in batch.requests)
+        watch = self._loop.call_later(max(0.0, last_s - self._now_s()) + _LATE_S, self._give_up_on, batch, answer)
+        answer.add_done_callback(partial(self._complete, batch, watch))
 
-    def _complete(self, batch: Batch, answer: asyncio.Future[BatchAnswer]) -> None:
+    def _give_up_on(self, batch: Batch, answer: asyncio.Future[BatchAnswer]) -> None:
+        """Nobody waits in vain for a worker that hangs; one that goes on hanging is replaced."""
+        now_s = self._now_s()
+        for request in batch.requests:
+            self._expire(request, now_s, "its worker has not answered")
+        watch = self._loop.call_later(_HUNG_S, answer.cancel)
+        answer.add_done_callback(lambda _: watch.cancel())
+
+    def _complete(self, batch: Batch, watch: asyncio.TimerHandle, answer: asyncio.Future[BatchAnswer]) -> None:
+        watch.cancel()
         self._counters.in_flight -= batch.size
         self._out.discard(batch)
+        if answer.cancelled():  # its requests have had their answers
+            return
         error = answer.exception()
         if error is None:
             self._hand_out(batch, answer.result())
@@ -175,12 +216,12 @@ class Batcher:
                 self._counters.answered += 1
                 request.answer.set_result(prediction)
 
-    def _expire(self, request: QueuedRequest, now_s: float) -> None:
+    def _expire(self, request: QueuedRequest, now_s: float, what: str = "nothing was computed") -> None:
+        if request.answer.done():
+            return
         self._counters.expired += 1
         waited_s = now_s - request.arrived_s
-        error = DeadlineError(f"the deadline passed after {waited_s:.3f} s in the queue; nothing was computed")
-        if not request.answer.done():
-            request.answer.set_exception(error)
+        request.answer.set_exception(DeadlineError(f"the deadline passed after {waited_s:.3f} s; {what}"))
 
     def _wake_at(self, when_s: float) -> None:
         """Arm the timer, unless it already rings earlier."""

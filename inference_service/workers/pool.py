@@ -68,9 +68,16 @@ class WorkerLink(asyncio.Protocol):
     def send(self, inputs: Sequence[TokenIds], pending: asyncio.Future[BatchAnswer]) -> None:
         """Give the worker its next batch."""
         self.pending = pending
+        pending.add_done_callback(self._end_if_given_up)
         self._batch_id = (self._batch_id + 1) % 2**32
         if self.transport is not None:
             self.transport.write(encode_batch(self._batch_id, inputs))
+
+    def _end_if_given_up(self, pending: asyncio.Future[BatchAnswer]) -> None:
+        if pending.cancelled() and self.pid:
+            log_event("worker_hung", slot=self.slot, pid=self.pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # its successor is ordered when the connection is lost
 
     def _take(self, answer: WorkerAnswer) -> None:
         self.cpu_s = answer.cpu_s
@@ -79,7 +86,9 @@ class WorkerLink(asyncio.Protocol):
             self.is_ready = True
         elif self.pending is not None:
             pending, self.pending = self.pending, None
-            if answer.kind == FAILED:
+            if pending.done():
+                pass
+            elif answer.kind == FAILED:
                 pending.set_exception(RuntimeFailedError(answer.payload.decode("utf-8", "replace")))
             else:
                 pending.set_result(BatchAnswer(answer.probabilities(), answer.service_s))

@@ -91,7 +91,9 @@ class Controller:
         self.reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
     def answer(self, document, status=200):
-        body = json.dumps(document).encode()
+        self.answer_raw(json.dumps(document).encode(), status)
+
+    def answer_raw(self, body, status=200):
         self.reply = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def handle(self, reader, writer):
@@ -193,6 +195,23 @@ async def test_a_failure_is_counted_and_harmless(controller, counters, holder, r
 async def test_a_controller_that_is_away_is_counted(unused_tcp_port, counters, holder):
     await make_sender(unused_tcp_port, counters, holder).send()
     assert counters.heartbeats == {"unreachable": 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"next_s": 1' + b"0" * 400 + b"}",
+        b'{"hot_settings": {"generation": 5, "workers": 9' + b"9" * 400 + b"}}",
+        b"[" * 30_000,
+    ],
+)
+async def test_no_answer_of_a_controller_ends_the_heartbeats(controller, counters, holder, raw):
+    controller.answer_raw(raw)
+    sender = make_sender(controller.port, counters, holder)
+    assert await sender.send() in {1.0, 60.0}
+    controller.answer({"next_s": 0.5})
+    assert await sender.send() == 0.5
+    assert holder.present.generation == 3
 
 
 @pytest.mark.parametrize(

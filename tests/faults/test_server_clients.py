@@ -68,3 +68,19 @@ def test_an_eight_megabyte_text_is_cut_and_answered(start_server):
     server = start_server()
     status, _, _ = server.predict("word " * 1_600_000)
     assert status == 200
+
+
+def test_what_follows_a_request_to_upgrade_is_no_request_of_its_own(start_server):
+    server = start_server()
+    head = (
+        b"POST /v1/models/distilbert:predict HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nContent-Length: 24\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(head)
+        client.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        with client.makefile("rb") as stream:
+            answers = stream.read()
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answers.lower()

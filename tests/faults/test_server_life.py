@@ -180,3 +180,13 @@ def test_cold_start_stages_are_told(start_server):
     stages = ["python", "web", "runtime", "model", "ready", "first_answer"]
     assert all(server.count(f'cold_start_seconds{{stage="{stage}"}}') >= 0 for stage in stages)
     assert server.count('cold_start_seconds{stage="first_answer"}') < 20
+
+
+def test_a_hung_worker_is_answered_for_at_the_deadline(start_server):
+    server = start_server(request_timeout_s=1)
+    (worker,) = server.workers()
+    worker.suspend()
+    status, _, answer = server.predict("a")
+    worker.resume()
+    assert (status, "its worker has not answered" in answer["error"]) == (504, True)
+    assert server.predict("b")[0] == 200

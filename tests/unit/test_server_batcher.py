@@ -7,7 +7,7 @@ import pytest
 
 from inference_service.batching.batcher import Batcher
 from inference_service.counters import Counters
-from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError, WorkerDiedError
+from inference_service.errors import DeadlineError, QueueFullError, RuntimeFailedError, TooLargeError, WorkerDiedError
 from inference_service.hot_settings import HotSettings
 from inference_service.inference import BatchAnswer
 
@@ -93,8 +93,9 @@ async def test_a_full_queue_refuses_all_instances_of_a_request(batcher, sink):
 
 async def test_a_refused_arrival_is_counted_and_its_bin_is_censored(batcher):
     batcher.submit([ids(1)], 30)
+    batcher.submit([ids(2)] * 4, 30)
     with pytest.raises(QueueFullError):
-        batcher.submit([ids(2)] * 7, 30)
+        batcher.submit([ids(3)] * 3, 30)
     assert sum(batcher._counters.bins.counts.values()) == 8
     assert len(batcher._counters.bins.censored) == 1
 
@@ -159,6 +160,42 @@ async def test_a_request_whose_worker_dies_twice_fails_alone(batcher, sink):
         await killer.answer
     assert (await neighbour.answer).label == "negative"
     assert batcher._counters.failed == 1
+
+
+async def test_a_call_that_could_never_fit_is_told_so_and_counts_as_no_arrival(batcher):
+    with pytest.raises(TooLargeError, match="7 instances, the queue takes 6 at most"):
+        batcher.submit([ids(1)] * 7, 30)
+    assert not batcher._counters.bins.counts
+
+
+async def test_a_request_that_waits_for_its_second_try_is_answered_at_its_deadline(batcher, sink):
+    (request,) = batcher.submit([ids(1)], 2)
+    sink.slots = 0  # the worker has died and no successor comes
+    await sink.answer(WorkerDiedError("died"))
+    with pytest.raises(DeadlineError, match="nothing was computed"):
+        await request.answer
+    assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
+    assert batcher.is_idle()
+
+
+async def test_a_worker_that_hangs_keeps_nobody_waiting_and_is_given_up(batcher, sink):
+    (request,) = batcher.submit([ids(1)], 2)
+    with pytest.raises(DeadlineError, match="its worker has not answered"):
+        await request.answer
+    assert asyncio.get_running_loop().time() == pytest.approx(3, abs=0.01)
+    assert not batcher.is_idle()
+    (hung,) = sink.open
+    await asyncio.wait([hung])
+    assert hung.cancelled()
+    await asyncio.sleep(0)
+    assert batcher.is_idle()
+
+
+async def test_an_answer_that_comes_a_little_late_is_an_answer(batcher, sink):
+    (request,) = batcher.submit([ids(1)], 2)
+    await asyncio.sleep(2.5)
+    await sink.answer()
+    assert (await request.answer).label == "positive"
 
 
 async def test_a_text_that_the_network_refuses_is_not_tried_again(batcher, sink):

@@ -25,6 +25,7 @@ class Sink(Protocol):
     def send(self, inputs: Sequence[TokenIds]) -> asyncio.Future[BatchAnswer]:
         """Take a free slot at once and compute one batch in it.
 
+        Whoever cancels the future has given up on the slot's owner, which is then replaced.
         The future fails with WorkerDiedError when the worker ended before it answered, and with RuntimeFailedError
         when the network raised an error.
         """
