@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.errors import TidegateError
+from controller.errors import TemporaryError, TidegateError
 from controller.monitor.detection import default_detection
 from controller.monitor.journal import Journal, StateFile, StateKeeper
 from controller.monitor.lookout import Look, Lookout
@@ -23,6 +23,8 @@ from controller.optimizer.search_process import ChildSearch, Search
 from controller.service_view import ServiceView
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from controller.monitor.traffic import Detection
     from controller.optimizer.study import SearchResult
     from controller.platforms.protocol import Platform, PlatformState
@@ -68,6 +70,7 @@ class ControlLoop:
         )
         self._lookout = Lookout(parts.settings)
         self._look = Look("periodic", "after a restart")
+        self._is_silence_told = False
         self.search_cpu_s = 0.0
         """CPU time of all searches, which is most of what the loop costs."""
         self.last: dict[str, object] | None = None
@@ -79,11 +82,14 @@ class ControlLoop:
         self.view.observe(state)
         self._lookout.take(self.view.detect_and_fit(now_s))
         self.view.profile(state, now_s)
-        found = self._search.take(now_s)
+        self._is_silence_told &= self._is_silent
+        with self._looking_again():
+            found = self._search.take(now_s)
         if found is not None:
             await self._apply(self._decide(found, state, now_s))
         elif self._is_kept_for_nobody(state):
             await self._apply(self._decide_silence(state, now_s))
+            self._is_silence_told = True
         elif not self._search.is_busy:
             look = self._lookout.next_look(now_s, self.view.traffic, batches=self.view.profiler.batches)
             if look is not None and (look.tried_rps or self._settings.mode == "observe"):
@@ -96,7 +102,16 @@ class ControlLoop:
         problem, tried_rps = self.view.problem(look, state, now_s)
         self._search.begin(problem, now_s)
         self._look = look
-        self._lookout.looked(now_s, tried_rps=tried_rps)
+        self._lookout.looked(look, now_s, tried_rps=tried_rps)
+
+    @contextlib.contextmanager
+    def _looking_again(self) -> Generator[None]:
+        """Search again at the next turn when the outside fails here: else the answer is lost until a regular look."""
+        try:
+            yield
+        except (TemporaryError, OSError):
+            self._lookout.look_again()
+            raise
 
     def _decide(self, found: SearchResult, state: PlatformState, now_s: float) -> Decision:
         self.search_cpu_s += found.cpu_s
@@ -108,9 +123,15 @@ class ControlLoop:
             self._lookout.look_again()
         return decision
 
+    @property
+    def _is_silent(self) -> bool:
+        return self.view.traffic.silent_s >= self._settings.silence_s
+
     def _is_kept_for_nobody(self, state: PlatformState) -> bool:
-        is_silent = self.view.traffic.silent_s >= self._settings.silence_s
-        return is_silent and state.config.min_scale > self._least_scale
+        """Whether to let instances go now; advice, which changes nothing, is given once in a silence."""
+        if self._settings.mode == "observe" or (self._settings.mode == "recommend" and self._is_silence_told):
+            return False
+        return self._is_silent and state.config.min_scale > self._least_scale
 
     def _decide_silence(self, state: PlatformState, now_s: float) -> Decision:
         look = Look("periodic", f"no request for {self.view.traffic.silent_s} s")
@@ -119,7 +140,7 @@ class ControlLoop:
     def _dismiss(self, look: Look, state: PlatformState, now_s: float) -> None:
         """Tell what happened where no search is needed."""
         if self._settings.mode == "observe":
-            self._lookout.looked(now_s, tried_rps=0.0)
+            self._lookout.looked(look, now_s, tried_rps=0.0)
             why = "only observing"
         else:
             self._lookout.dismissed()
@@ -129,7 +150,9 @@ class ControlLoop:
 
     async def _apply(self, decision: Decision) -> None:
         if decision.action == "apply" and self._settings.mode == "apply":
-            applied = await self._platform.apply(decision.setting)
+            # What silence asks for is asked again by the silence itself.
+            with self._looking_again() if decision.prediction is not None else contextlib.nullcontext():
+                applied = await self._platform.apply(decision.setting)
             self.view.changed()
             changes = {name: list(pair) for name, pair in applied.changes.items()}
             line = {"at_s": decision.conditions.at_s, "price": applied.price, "changes": changes}

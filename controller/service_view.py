@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.arrival_process import Map, PoissonProcess
+from controller.domain.documents import as_number
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
 from controller.monitor.server_latency import LatencySeen, ServerLatency
@@ -60,7 +61,7 @@ class ServiceView:
         self.margin = 1.0
         self.best: ServingConfig | None = None
         """What the last search found."""
-        self._merge, self._settings = merge, settings
+        self._merge, self._settings, self._detection = merge, settings, detection
         self._shape, self._autoscaler = shape, autoscaler
         self._latency = ServerLatency()
         self._front = FrontArrivals()
@@ -126,7 +127,8 @@ class ServiceView:
         self._searched = (traffic.rate_rps, served)
         return (
             make_problem(known, self._settings, now_s=now_s),
-            max(traffic.sustained_rps, EASY * capacity * max(1, state.ready)),
+            # Instances that share cores serve no more than the cores do.
+            max(traffic.sustained_rps, EASY * capacity * max(1, min(state.ready, self._shape.cores))),
         )
 
     def learn(self, found: SearchResult) -> None:
@@ -176,15 +178,17 @@ class ServiceView:
         """Go on from what `to_document` returned.
 
         Raises:
-            BadInputError: it is no such document.
+            BadInputError: it is no such document; nothing is restored then.
         """
+        traffic, profiler = Traffic(self._detection), Profiler(self._shape)
         try:
             if document.get("schema") != 1:
                 raise BadInputError(f"state: schema {document.get('schema')!r} is not known here, only 1")
-            self.traffic.restore(document["traffic"])
-            self.profiler.restore(document["profile"])
-            self.margin = min(LARGEST_MARGIN, max(1.0, float(document["margin"])))
+            traffic.restore(document["traffic"])
+            profiler.restore(document["profile"])
+            margin = min(LARGEST_MARGIN, max(1.0, as_number(document["margin"], "state: margin")))
             best = document["best"]
-            self.best = None if best is None else ServingConfig.from_document(best, where="state: best")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            best = None if best is None else ServingConfig.from_document(best, where="state: best")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BadInputError(f"state: not a state of this loop ({error!r}); it starts afresh") from error
+        self.traffic, self.profiler, self.margin, self.best = traffic, profiler, margin, best

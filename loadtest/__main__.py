@@ -8,8 +8,6 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from controller.errors import BadInputError, TidegateError
-from loadtest.options import add_arguments, check_options
-from loadtest.report import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="tidegate load", description="Send a seeded schedule of requests, open loop.", allow_abbrev=False
     )
     parser.add_argument("--host", required=True, metavar="URL", help="base URL of the service")
-    add_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print load.json on stdout instead of the table")
     try:
+        # NumPy takes a while to import, and Ctrl-C meanwhile is no reason for a traceback.
+        from loadtest.options import add_arguments, check_options  # noqa: PLC0415  see the comment
+
+        add_arguments(parser)
+        parser.add_argument("--json", action="store_true", help="print load.json on stdout instead of the table")
         given = parser.parse_args(arguments)
         options = check_options(given)
         options.target.address()
@@ -59,6 +60,8 @@ def _show(run: LoadRun, folder: Path, *, as_json: bool) -> None:
     elif document and document["why"]:
         sys.stderr.write(f"run invalid: {document['why']}\n")
     if document:
+        from loadtest.report import table  # noqa: PLC0415  brings NumPy, see main
+
         sys.stdout.write(f"{json.dumps(document) if as_json else table(document)}\n")
 
 

@@ -11,6 +11,9 @@ from controller.errors import BadInputError
 CONNECT_TIMEOUT_S = 5.0
 """How long the check before a run waits; on a network where SYN packets get lost, three tries fit."""
 
+LONGEST_LABEL = 63
+"""Letters between two dots of a host name (RFC 1035); Python's look-up fails on longer ones before it asks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -68,5 +71,10 @@ def parse_target(url: str) -> Target:
     usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
     if not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise BadInputError(f"--host: needs a base URL such as http://127.0.0.1:8080, got {url!r}")
+    labels = str(parts.hostname).removesuffix(".").split(".")
+    if not all(0 < len(label) <= LONGEST_LABEL for label in labels):
+        raise BadInputError(
+            f"--host: each part of a name has 1 to {LONGEST_LABEL} letters, got {parts.hostname!r:.80}; correct it"
+        )
     tls = parts.scheme == "https"
     return Target(str(parts.hostname), port or (443 if tls else 80), tls=tls, prefix=parts.path.rstrip("/"))

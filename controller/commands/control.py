@@ -7,22 +7,26 @@ settings; this command reads the same file and listens there.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import math
 import signal
 import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from controller.commands.output import print_json
 from controller.control_loop import control
+from controller.domain.documents import as_object, get_number
 from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
 from controller.domain.serving_config import ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.monitor.journal import Journal, StateFile
+from controller.optimizer.search_space import GRID, search_space
 from controller.platforms.local.activator import ACTIVATOR_FILE
 from controller.platforms.local.activator_settings import ActivatorSettings, settings_from_document
 from controller.platforms.local.local_platform import LocalPlatform
@@ -60,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         bounds=parse_bounds(arguments.bounds),
     )
     target = find_target(arguments.run_folder, arguments.settings)
+    # The loop asks for it at its first decision only, which may be an hour from now.
+    _check_bounds(settings, target)
     journal = Journal(target.settings.run_folder, tell=_say)
     try:
         asyncio.run(_control(target, settings, journal))
@@ -91,14 +97,16 @@ def find_target(folder: Path, settings_file: Path | None) -> Target:
     state = _ask_state(folder)
     path = settings_file or folder / "activator-settings.json"
     settings = _read_settings(path, folder)
-    url, secret = urlsplit(settings.environment.get(URL_NAME, "")), settings.environment.get(TOKEN_NAME, "")
-    if url.scheme != "http" or not url.hostname or not secret:
+    host, port = _told_address(settings.environment.get(URL_NAME))
+    secret = settings.environment.get(TOKEN_NAME)
+    if not host or not secret:
         raise BadInputError(
             f"{path}: the servers do not know this loop; start the activator with {URL_NAME} (http://HOST:PORT) and "
             f"{TOKEN_NAME} in the environment of its settings"
         )
-    config = ServingConfig.from_document(state["config"], where="activator")
-    return Target(settings, config, float(state["started_at_s"]), url.hostname, url.port or 80, secret)
+    config = ServingConfig.from_document(state.get("config"), where="activator: config")
+    started_at_s = get_number(state, "started_at_s", "activator")
+    return Target(settings, config, started_at_s, host, port, secret)
 
 
 def parse_bounds(text: str | None) -> dict[str, tuple[float, float]]:
@@ -111,17 +119,49 @@ def parse_bounds(text: str | None) -> dict[str, tuple[float, float]]:
         return {}
     try:
         pairs = {str(name): (float(low), float(high)) for name, (low, high) in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadInputError(f'--bounds: needs an object such as {{"max_scale": [1, 4]}}, got {text!r}') from error
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise BadInputError(f'--bounds: needs an object such as {{"max_scale": [1, 4]}}, got {text!r:.80}') from error
+    for name, (low, high) in pairs.items():
+        if name not in GRID:
+            raise BadInputError(f"--bounds: unknown setting {name!r:.40}; known are {', '.join(GRID)}")
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise BadInputError(
+                f"--bounds: {name} needs two finite numbers, the lowest first; got {low:g} and {high:g}"
+            )
     return pairs
+
+
+def _check_bounds(settings: LoopSettings, target: Target) -> None:
+    try:
+        search_space(
+            target.config,
+            shape=target.settings.shape,
+            workers=max(target.settings.most_workers, target.settings.config.workers),
+            bounds=settings.bounds,
+        )
+    except BadInputError as error:
+        raise BadInputError(f"--{error}") from error
+
+
+def _told_address(url: str | None) -> tuple[str, int]:
+    """Return host and port of what the servers were told; an empty host where they cannot reach it."""
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port or 80
+    except ValueError:  # a port out of range, or brackets that do not match
+        return "", 0
+    return (parts.hostname or "" if parts.scheme == "http" else ""), port
 
 
 def _read_settings(path: Path, folder: Path) -> ActivatorSettings:
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f"{path}: cannot be read ({error}); give the activator's settings: --settings") from error
     if isinstance(document, dict):
+        for name, value in as_object(document.get("environment", {}), f"{path}: environment").items():
+            if not isinstance(value, str):
+                raise BadInputError(f"{path}: environment: {name!r:.40} needs a text, got {value!r:.40}")
         document.pop("server_cpus", None)  # cores of the servers; this process may have been given others
     return settings_from_document(document, run_folder=folder, where=str(path))
 
@@ -134,10 +174,12 @@ def _ask_state(folder: Path) -> dict[str, Any]:
             f"http://{known['admin']}/state", headers={"Authorization": f"Bearer {known['token']}"}
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the same
-            return json.loads(answer.read())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            return cast("dict[str, Any]", {**json.loads(answer.read())})  # a TypeError where it is no object
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException) as error:
+        # What an admin that speaks no HTTP said may hold line ends.
+        reason = " ".join(str(error).split())
         raise BadInputError(
-            f"{path}: no activator answers ({error}); start one with: "
+            f"{path}: no activator answers ({reason:.200}); start one with: "
             f"python -m controller.platforms.local.activator --run-folder {folder} --settings FILE"
         ) from error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from controller.demo import DemoSettings, run_demo
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
+from controller.sweeps.model_choice import check_model, check_payloads
 
 if TYPE_CHECKING:
     import argparse
@@ -34,11 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; Ctrl-C ends every process it started and says where the partial run lies."""
+    """Run the demo; Ctrl-C ends every process it started and says where the partial run lies.
+
+    Raises:
+        BadInputError: a flag or the folder cannot be used; an earlier run is then left as it is.
+    """
+    slo = LatencySlo(arguments.slo_quantile, arguments.slo_s)
+    if arguments.seed < 0:
+        raise BadInputError(f"--seed: needs a whole number of at least 0, got {arguments.seed}")
+    check_model(arguments.model)
+    check_payloads(arguments.payloads)
     settings = DemoSettings(
+        # Last, because it removes an earlier run: a slip in another flag must not cost one.
         folder=fresh_folder(arguments.out, arguments.seed, overwrite=arguments.overwrite),
         seed=arguments.seed,
-        slo=LatencySlo(arguments.slo_quantile, arguments.slo_s),
+        slo=slo,
         model=arguments.model,
         payloads=arguments.payloads,
     )
@@ -56,9 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _until_signalled(settings: DemoSettings) -> Path:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    """Ctrl-C and SIGTERM cancel the demo; pressed again they do not disturb the clean-up."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if task is not None:
+            loop.add_signal_handler(number, task.cancel)
     return await run_demo(settings, say)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 LARGEST_COUNT = 1e9
+SHORTEST_BIN_S = 1e-6
+"""No clock counts finer, and rates per second must stay finite."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         BadInputError: a flag or file that cannot be used.
     """
-    if not (math.isfinite(arguments.bin_s) and arguments.bin_s > 0):
-        raise BadInputError(f"--bin-s: needs a positive number of seconds, got {arguments.bin_s}")
+    if not SHORTEST_BIN_S <= arguments.bin_s < math.inf:
+        raise BadInputError(
+            f"--bin-s: needs a positive number of seconds of at least {SHORTEST_BIN_S:g}, got {arguments.bin_s}"
+        )
     counts = read_counts(arguments.counts)
     detector = Detector(bin_s=arguments.bin_s)
     alarms = [alarm for count in counts.tolist() for alarm in detector.update(count)]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400.0
 LONGEST_SIMULATED_S = 7 * DAY_S
+LARGEST_MEMORY_MB = 2**24
+MOST_MEMORIES = 10_000
+MOST_WORKERS = 1024
 SERVER_LAWS: tuple[ServerLaw, ...] = get_args(ServerLaw)
 
 
@@ -74,14 +77,41 @@ def parse_memories(text: str) -> tuple[int, ...]:
     try:
         if ":" in text:
             first, last, step = (int(part) for part in text.split(":"))
+            # Counted before any is made: a step that is too small would fill the memory.
+            if step > 0 and (last - first) // step >= MOST_MEMORIES:
+                raise BadInputError(f"memory: at most {MOST_MEMORIES} are tried; widen the step of {text!r:.80}")
             memories: Sequence[int] = range(first, last + 1, step)
         else:
             memories = sorted({int(part) for part in text.split(",")})
     except ValueError as error:
-        raise BadInputError(f"memory: needs MB such as 2048, 1024,2048 or 1280:3008:64, got {text!r}") from error
+        raise BadInputError(f"memory: needs MB such as 2048, 1024,2048 or 1280:3008:64, got {text!r:.80}") from error
     if not memories or min(memories) < 1:
-        raise BadInputError(f"memory: needs at least one positive number of MB, got {text!r}")
+        raise BadInputError(f"memory: needs at least one positive number of MB, got {text!r:.80}")
+    if max(memories) > LARGEST_MEMORY_MB:
+        raise BadInputError(f"memory: needs at most {LARGEST_MEMORY_MB} MB, got {text!r:.80}")
     return tuple(memories)
+
+
+def check_memory(memory_mb: int | None) -> None:
+    """Check a memory that was given.
+
+    Raises:
+        BadInputError: below 1 MB, or more than any machine has.
+    """
+    if memory_mb is not None and not 1 <= memory_mb <= LARGEST_MEMORY_MB:
+        raise BadInputError(
+            f"memory: needs a positive number of MB, at most {LARGEST_MEMORY_MB}, got {memory_mb!r:.40}"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed.
+
+    Raises:
+        BadInputError: it is negative.
+    """
+    if seed < 0:
+        raise BadInputError(f"--seed: needs a whole number of at least 0, got {seed!r:.40}")
 
 
 def choose_memory(service: ServiceTimes, memory_mb: int | None) -> int:
@@ -91,8 +121,7 @@ def choose_memory(service: ServiceTimes, memory_mb: int | None) -> int:
         BadInputError: there is none, or several.
     """
     if memory_mb is not None:
-        if memory_mb < 1:
-            raise BadInputError(f"memory: needs a positive number of MB, got {memory_mb}")
+        check_memory(memory_mb)
         return memory_mb
     if len(service.memories_mb) == 1:
         return service.memories_mb[0]
@@ -104,12 +133,14 @@ def choose_workers(service: ServiceTimes, workers: int | None) -> ServiceTimes:
     """Return the service times with this many workers sharing an instance's CPU; unchanged if None.
 
     Raises:
-        BadInputError: fewer than one.
+        BadInputError: fewer than one, or more than any instance has.
     """
     if workers is None:
         return service
-    if workers < 1:
-        raise BadInputError(f"--workers: needs a whole number of at least 1, got {workers}")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise BadInputError(
+            f"--workers: needs a whole number of at least 1 and at most {MOST_WORKERS}, got {workers!r:.40}"
+        )
     return replace(service, workers=workers) if isinstance(service, TokenServiceTimes) else service
 
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.commands.model_inputs import check_stable, choose_workers, parse_memories, simulated_duration_s
+from controller.commands.model_inputs import (
+    check_seed,
+    check_stable,
+    choose_workers,
+    parse_memories,
+    simulated_duration_s,
+)
 from controller.commands.optimize_exact import CONFIG_KEYS, Answer, Found, largest_batch
 from controller.domain.arrival_process import read_arrivals, sample_arrivals
 from controller.domain.prices import load_prices
@@ -50,6 +56,7 @@ def _read_problem(arguments: argparse.Namespace, quantile: str) -> SimulatedProb
     law: ServerLaw = arguments.server_law
     if arguments.trials < 1:
         raise BadInputError(f"--trials: needs a whole number of at least 1, got {arguments.trials}")
+    check_seed(arguments.seed)
     service = choose_workers(read_service_times(arguments.service_times), arguments.workers)
     process = read_arrivals(arguments.arrivals)
     lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)

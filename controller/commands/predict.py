@@ -8,6 +8,8 @@ import numpy as np
 
 from controller.commands.model_inputs import (
     add_model_arguments,
+    check_memory,
+    check_seed,
     check_stable,
     choose_memory,
     choose_workers,
@@ -65,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         BadInputError: a flag or document that cannot be used.
     """
     check_setting(arguments.max_batch_size, arguments.max_queue_delay_s)
+    check_seed(arguments.seed)
+    check_memory(arguments.memory_mb)
     quantiles = parse_quantiles(arguments.quantiles)
     service = choose_workers(read_service_times(arguments.service_times), arguments.workers)
     process = read_arrivals(arguments.arrivals)

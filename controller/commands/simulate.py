@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.commands.model_inputs import LONGEST_SIMULATED_S
 from controller.commands.output import format_s, print_json, print_table
 from controller.domain.arrival_map import Map
 from controller.domain.arrival_process import (
@@ -27,6 +28,7 @@ from controller.domain.serving_config import AutoscalerSettings, InstanceShape, 
 from controller.domain.slo import LatencySlo
 from controller.domain.token_lengths import read_token_lengths
 from controller.errors import BadInputError
+from controller.performance_model.batch_queue import check_setting
 from controller.performance_model.finite_servers import simulate
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from controller.performance_model.simulation_result import SimulationResult
 
 MOST_REQUESTS = 5_000_000
+MOST_TICKS = 5_000_000
+SHORTEST_TICK_S = 1e-3
+FEWEST_CORES = 1e-3
+"""Of all instances together; with less a single request would last for hours."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> SimulationResult:
     _require(arguments, "duration_s", "cores", "window_s", "tick_s", positive=True)
     _require(arguments, "grace_period_s", "cold_start_s", "initial_scale", "seed", positive=False)
+    _check_work(arguments, config)
     service = read_service_times(arguments.service_times)
     lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)
     rng = np.random.default_rng(arguments.seed)
@@ -135,8 +142,9 @@ def _config(arguments: argparse.Namespace) -> ServingConfig:
     if arguments.config is not None:
         try:
             document: object = json.loads(arguments.config.read_text())
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{arguments.config}: cannot be read ({error}); give a JSON object") from error
+        except (OSError, ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise BadInputError(f"{arguments.config}: cannot be read ({reason}); give a JSON object") from error
         config = ServingConfig.from_document(document, where=str(arguments.config))
     given = {setting.name: getattr(arguments, setting.name) for setting in fields(ServingConfig)}
     return replace(config, **{name: value for name, value in given.items() if value is not None})
@@ -149,6 +157,24 @@ def _require(arguments: argparse.Namespace, *names: str, positive: bool) -> None
         if not fits or (math.isinf(value) and name != "cores"):
             rule = "above 0" if positive else "of at least 0"
             raise BadInputError(f"--{name.replace('_', '-')}: needs a number {rule}, got {value:g}")
+
+
+def _check_work(arguments: argparse.Namespace, config: ServingConfig) -> None:
+    """Refuse what would be simulated for ever."""
+    check_setting(config.max_batch_size, config.max_queue_delay_s)
+    for flag, least in (("tick_s", SHORTEST_TICK_S), ("window_s", SHORTEST_TICK_S), ("cores", FEWEST_CORES)):
+        if getattr(arguments, flag) < least:
+            name = flag.replace("_", "-")
+            raise BadInputError(f"--{name}: needs at least {least:g}, got {getattr(arguments, flag):g}; raise it")
+    for flag in ("duration_s", "cold_start_s"):
+        if getattr(arguments, flag) > LONGEST_SIMULATED_S:
+            raise BadInputError(
+                f"--{flag.replace('_', '-')}: at most {LONGEST_SIMULATED_S:g} s (a week) are simulated, "
+                f"got {getattr(arguments, flag):g}; lower it"
+            )
+    ticks = arguments.duration_s / arguments.tick_s
+    if ticks > MOST_TICKS:
+        raise BadInputError(f"--tick-s: {ticks:.3g} decisions of the autoscaler, at most {MOST_TICKS}; raise it")
 
 
 def _document(

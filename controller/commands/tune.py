@@ -12,8 +12,9 @@ from controller.commands.trials_table import dollars, milliseconds, short, trial
 from controller.domain.arrival_process import arrival_process_to_document, read_arrivals
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError, NothingFeasibleError
+from controller.sweeps.model_choice import check_payloads
 from controller.sweeps.quantities import decimal_text, duration_text
-from controller.sweeps.sweep_document import API_VERSION, GENERATED_PAYLOADS, MOST_TRIALS, sweep_from_document
+from controller.sweeps.sweep_document import API_VERSION, MOST_TRIALS, sweep_from_document
 
 if TYPE_CHECKING:
     import argparse
@@ -89,8 +90,7 @@ def tune_sweep(arguments: argparse.Namespace) -> Sweep:
         raise BadInputError(f"--duration-s: needs 1 to 86400 seconds, got {arguments.duration_s:g}")
     if not 0 <= arguments.seed < 2**31:
         raise BadInputError(f"--seed: needs a whole number from 0 to {2**31 - 1}, got {arguments.seed}")
-    if arguments.payloads not in GENERATED_PAYLOADS and not Path(arguments.payloads).is_file():
-        raise BadInputError(f"--payloads: {arguments.payloads!r} is neither short, imdb nor a file")
+    check_payloads(arguments.payloads)
     process = read_arrivals(arguments.arrivals)
     document = {
         "apiVersion": API_VERSION,

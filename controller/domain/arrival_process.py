@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SHORTEST_PHASE_S = 1e-3
+"""Phases are walked through one by one and begin again, so far shorter ones would never reach the end of a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoissonProcess:
     """Independent arrivals at a constant rate; a rate of 0 is silence."""
@@ -72,8 +76,11 @@ class Phase:
     arrivals: ArrivalProcess
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.duration_s) and self.duration_s > 0):
-            raise BadInputError(f"phases: duration_s needs a positive number of seconds, got {self.duration_s!r}")
+        if not (np.isfinite(self.duration_s) and self.duration_s >= SHORTEST_PHASE_S):
+            raise BadInputError(
+                "phases: duration_s needs a positive number of seconds, "
+                f"at least {SHORTEST_PHASE_S:g}, got {self.duration_s!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ def read_json(path: Path, *, remedy: str) -> object:
         raise BadInputError(f"{path}: line {error.lineno}: no JSON ({error.msg}); {remedy}") from error
     except RecursionError as error:
         raise BadInputError(f"{path}: JSON nested too deeply; {remedy}") from error
+    except ValueError as error:
+        # Of Python itself: an integer of more digits than it converts, or a name that no file can have.
+        reason = "an integer has too many digits" if "digits" in str(error) else "no name of a file"
+        raise BadInputError(f"{str(path)!r:.200}: cannot be read ({reason}); {remedy}") from error
 
 
 def read_numbers(path: Path, *, what: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -51,6 +55,8 @@ def read_numbers(path: Path, *, what: str) -> tuple[NDArray[np.float64], NDArray
         raise BadInputError(
             f"{path}: cannot be read ({_reason(error)}); give a text file, one {what} a line"
         ) from error
+    except ValueError as error:  # a name that no file can have, with a NUL or a lone surrogate
+        raise BadInputError(f"{str(path)!r:.200}: is no name of a file; give a text file, one {what} a line") from error
     filled = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line and not line.isspace()]
     if not filled:
         raise BadInputError(f"{path}: is empty; give one {what} a line")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INSTANCE_COLUMNS = ("instance", "revision", "started_s", "ready_s", "stopped_s", "vcpu", "memory_mb")
+LARGEST_MEMORY_MB = 2**40
+"""Of an instance, an exabyte; what is beyond it would overflow in the cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,24 @@ def read_instance_log(path: Path) -> Sequence[InstanceRow]:
         BadInputError: the file is missing, or a line is not a row of it.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             if tuple(next(reader, ())) != INSTANCE_COLUMNS:
                 raise BadInputError(f"{path}: line 1 needs the columns {','.join(INSTANCE_COLUMNS)}")
             return [_row(cells, f"{path}: line {line}") for line, cells in enumerate(reader, start=2)]
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}); give the folder of a finished run") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"{path}: is no table of text; give the folder of a finished run") from error
 
 
 def _row(cells: list[str], where: str) -> InstanceRow:
     try:
         name, revision, *times, vcpu, memory_mb = cells
         started_s, ready_s, stopped_s = (math.nan if cell == "" else float(cell) for cell in times)
-        return InstanceRow(name, revision, started_s, ready_s, stopped_s, float(vcpu), int(memory_mb))
+        row = InstanceRow(name, revision, started_s, ready_s, stopped_s, float(vcpu), int(memory_mb))
     except ValueError as error:
-        raise BadInputError(f"{where}: needs {len(INSTANCE_COLUMNS)} cells with numbers; got {cells!r}") from error
+        raise BadInputError(f"{where}: needs {len(INSTANCE_COLUMNS)} cells with numbers; got {cells!r:.200}") from error
+    if not abs(row.memory_mb) <= LARGEST_MEMORY_MB:
+        raise BadInputError(f"{where}: needs a memory_mb up to {LARGEST_MEMORY_MB}; got {memory_mb:.40}")
+    return row

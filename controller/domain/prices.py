@@ -47,10 +47,9 @@ def load_prices(name: str = DEFAULT_PRICE_LIST) -> Prices:
     Raises:
         BadInputError: unreadable, no JSON, a price missing or negative.
     """
-    path = PRICE_LISTS / f"{name}.json"
-    if not path.exists():
-        path = Path(name)
-    known = ", ".join(sorted(file.stem for file in PRICE_LISTS.glob("*.json")))
+    lists = {file.stem: file for file in PRICE_LISTS.glob("*.json")}
+    path = lists.get(name, Path(name))
+    known = ", ".join(sorted(lists))
     document = as_object(read_json(path, remedy=f"give a file, or one of {known}"), str(path))
     return Prices(
         version=get_text(document, "version", str(path)),

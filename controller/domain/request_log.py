@@ -25,6 +25,8 @@ RequestClass = Literal["ok", "warm_up", "cold_start", "rejected", "expired", "er
 """ok; warm_up: sent before measuring began; cold_start: met a service without a ready instance; rejected: 429;
 expired: 504, its deadline passed in the queue; error: anything else that was no right answer."""
 REQUEST_COLUMNS = ("index", "intended_s", "sent_s", "done_s", "status", "class", "tokens")
+LARGEST_COUNT = 2**53
+"""Of a whole number in a row; NumPy holds 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,15 @@ def read_request_log(path: Path) -> RequestLog:
         BadInputError: the file is missing, or a line is not a row of it.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             if tuple(next(reader, ())) != REQUEST_COLUMNS:
                 raise BadInputError(f"{path}: line 1 needs the columns {','.join(REQUEST_COLUMNS)}")
             return RequestLog.of([_row(cells, f"{path}: line {line}") for line, cells in enumerate(reader, start=2)])
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}); give the folder of a finished run") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"{path}: is no table of text; give the folder of a finished run") from error
 
 
 def _row(cells: list[str], where: str) -> RequestRow:
@@ -109,6 +113,9 @@ def _row(cells: list[str], where: str) -> RequestRow:
         known: dict[str, RequestClass] = {each: each for each in get_args(RequestClass)}
         if name not in known:
             raise BadInputError(f"{where}: class {name!r} is not one of {', '.join(known)}")
-        return RequestRow(int(index), float(intended), float(sent), float(done), int(status), known[name], int(tokens))
+        counts = int(index), int(status), int(tokens)
+        if max(map(abs, counts)) > LARGEST_COUNT:
+            raise BadInputError(f"{where}: needs whole numbers up to {LARGEST_COUNT}; got {cells!r:.200}")
+        return RequestRow(counts[0], float(intended), float(sent), float(done), counts[1], known[name], counts[2])
     except ValueError as error:
-        raise BadInputError(f"{where}: needs {len(REQUEST_COLUMNS)} cells with numbers; got {cells!r}") from error
+        raise BadInputError(f"{where}: needs {len(REQUEST_COLUMNS)} cells with numbers; got {cells!r:.200}") from error

@@ -56,15 +56,18 @@ class ServingConfig:
     """Memory of one instance where the platform prices it; None where it is not a setting."""
 
     def __post_init__(self) -> None:
-        for name, low in _LOWEST.items():
+        for name, (low, high) in _RANGES.items():
             value: object = getattr(self, name)
             if value is None and name == "memory_mb":
                 continue
             whole = name not in _REAL
             kinds = int if whole else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value < math.inf:
+            fits = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+            if not fits and not (name == "batch_tokens" and value == NO_TOKEN_BOUND):
                 kind = "a whole number" if whole else "a number"
-                raise BadInputError(f"setting {name}: needs {kind} of at least {low:g}, got {value!r}")
+                is_high = isinstance(value, int | float) and value > high
+                bound = f"at most {high:.15g}" if is_high else f"at least {low:g}"
+                raise BadInputError(f"setting {name}: needs {kind} of {bound}, got {_shown(value)}")
         if self.max_scale and self.min_scale > self.max_scale:
             raise BadInputError(f"setting min_scale: {self.min_scale} is above max_scale {self.max_scale}; lower it")
 
@@ -81,6 +84,8 @@ class ServingConfig:
         for name in document:
             if name not in known:
                 raise BadInputError(f"{where}: unknown setting {name!r}; known are {', '.join(sorted(known))}")
+        if document.get("batch_tokens") == NO_TOKEN_BOUND:
+            raise BadInputError(f"{where}: setting batch_tokens: needs at most {_RANGES['batch_tokens'][1]}; lower it")
         return cls(**document)
 
     def to_document(self) -> dict[str, int | float | None]:
@@ -99,19 +104,30 @@ class ServingConfig:
         )
 
 
+NO_TOKEN_BOUND = 10**9
+"""For models whose requests have no length; a document may not say it, since no server would start with it."""
 _REAL = {"max_queue_delay_s", "target"}
-_LOWEST: dict[str, float] = {
-    "max_batch_size": 1,
-    "batch_tokens": 1,
-    "max_queue_delay_s": 0,
-    "max_queue_length": 1,
-    "workers": 1,
-    "min_scale": 0,
-    "max_scale": 0,
-    "target": 0.01,
-    "container_concurrency": 0,
-    "memory_mb": 1,
+_LARGEST = 2**53
+"""No platform bounds these; beyond it a number of JSON is no longer exact."""
+# The hot ones are the server's own ranges: it does not start outside them, and a contract test compares the two.
+_RANGES: dict[str, tuple[float, float]] = {
+    "max_batch_size": (1, 1024),
+    "batch_tokens": (1, 1_048_576),
+    "max_queue_delay_s": (0, 60),
+    "max_queue_length": (1, 1_000_000),
+    "workers": (1, 256),
+    "min_scale": (0, _LARGEST),
+    "max_scale": (0, _LARGEST),
+    "target": (0.01, _LARGEST),
+    "container_concurrency": (0, _LARGEST),
+    "memory_mb": (1, _LARGEST),
 }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "a larger one"  # repr refuses a whole number of more than 4300 digits
+    return repr(value)[:40]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

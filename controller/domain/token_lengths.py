@@ -62,7 +62,11 @@ def read_token_lengths(path: Path) -> TokenLengths:
         raise BadInputError(f"{path}: cannot be read ({error}); give a text file with one length a line") from error
     try:
         return TokenLengths(np.array([int(line) for line in lines], dtype=np.int64))
+    except OverflowError as error:
+        raise BadInputError(
+            f"{path}: needs lengths below 2^63; more than {MAX_TOKENS} tokens are cut anyway"
+        ) from error
     except ValueError as error:
-        raise BadInputError(f"{path}: needs one whole number a line ({error})") from error
+        raise BadInputError(f"{path}: needs one whole number a line ({error!s:.200})") from error
     except BadInputError as error:
         raise BadInputError(f"{path}: {error}") from error

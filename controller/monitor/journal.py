@@ -9,10 +9,12 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from controller.domain.documents import as_object, get_number
 from controller.errors import BadInputError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from io import FileIO
     from pathlib import Path
 
 STATE_EVERY_S = 30.0
@@ -36,6 +38,7 @@ class Journal:
         self._decisions = self._changes = 0
         self._last: Mapping[str, object] | None = None
         self._cpu_s = 0.0
+        self._earlier_cpu_s: float | None = None
 
     def decided(self, line: Mapping[str, object]) -> None:
         """Record a decision.
@@ -60,13 +63,17 @@ class Journal:
     def spent(self, *, cpu_s: float) -> None:
         """Record in controller.json what the loop itself cost: CPU seconds of this process and of its searches.
 
+        What earlier lives of the loop spent on the same run is added.
+
         Raises:
             TemporaryError: the disk does not take it.
         """
         self._cpu_s = cpu_s
         path = self._folder / "controller.json"
+        if self._earlier_cpu_s is None:
+            self._earlier_cpu_s = _spent_before(path)
         try:
-            path.write_text(json.dumps({"cpu_s": round(cpu_s, 3)}))
+            path.write_text(json.dumps({"cpu_s": round(self._earlier_cpu_s + cpu_s, 3)}))
         except OSError as error:
             raise TemporaryError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -81,11 +88,33 @@ class Journal:
         }
 
     def _append(self, name: str, line: Mapping[str, object]) -> None:
+        text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         try:
-            with (self._folder / name).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            # Without a buffer, which would be written once more when the file is closed.
+            with (self._folder / name).open("ab", buffering=0) as file:
+                _write_whole(file, text)
         except OSError as error:
             raise TemporaryError(f"{self._folder / name}: cannot be written ({error.strerror})") from error
+
+
+def _write_whole(file: FileIO, text: bytes) -> None:
+    """Append all of a line or nothing: what a full disk cut off would spoil the next line too."""
+    length = file.tell()
+    try:
+        while text:  # a disk that is nearly full takes a part, and refuses only the rest
+            text = text[file.write(text) :]
+    except OSError:
+        file.truncate(length)
+        raise
+
+
+def _spent_before(path: Path) -> float:
+    """Return the CPU seconds that a file tells of; 0 where there is none, or none that can be read."""
+    try:
+        document = as_object(json.loads(path.read_text()), str(path))
+        return get_number(document, "cpu_s", str(path), above=0.0)
+    except (OSError, ValueError, RecursionError, BadInputError):
+        return 0.0
 
 
 class StateFile:
@@ -100,7 +129,7 @@ class StateFile:
             document = json.loads(self._path.read_text())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             _log.warning("state_unreadable path=%s why=%s", self._path, error)
             return None
         return document if isinstance(document, dict) else None

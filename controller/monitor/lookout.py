@@ -41,6 +41,8 @@ class Lookout:
         self._looked_at_s = -math.inf
         self._tried_rps = 0.0
         self._periods = 1.0
+        self._look: Look | None = None
+        self._lost: Look | None = None
 
     def take(self, changes: list[TrafficChange]) -> None:
         """Remember changes of the traffic."""
@@ -58,30 +60,29 @@ class Lookout:
         """
         settings = self._settings
         waited_s = now_s - self._looked_at_s
-        if not batches or traffic.silent_s >= PAUSE_S or waited_s < LEAST_BETWEEN_S:
+        if not batches or traffic.silent_s >= PAUSE_S or (waited_s < LEAST_BETWEEN_S and self._lost is None):
             return None
         if math.isinf(waited_s):
             if traffic.age_s < settings.first_after_s and batches < settings.first_batches:
                 return None
             return Look("start", f"first look, {traffic.age_s} s of traffic at {traffic.rate_rps:.3g}/s")
-        due = [each for each in self._changes if _is_due(each, now_s)]
-        if due:
-            weightiest = max(due, key=lambda change: (change.kind == "regime", change.at_s))
-            is_known = all(each.kind == "rate" and max(each.before, each.after) <= self._tried_rps for each in due)
-            trigger = "regime" if weightiest.kind == "regime" else "alarm"
-            return Look(trigger, _told(weightiest), self._tried_rps if is_known else 0.0)
-        if waited_s >= self._periods * settings.periodic_s:
+        due = self._due(now_s)
+        if self._lost is not None and (due is None or (self._lost.trigger == "regime" and due.trigger == "alarm")):
+            return self._lost
+        if due is None and waited_s >= self._periods * settings.periodic_s:
             return Look("periodic", f"still {traffic.rate_rps:.3g}/s")
-        return None
+        return due
 
-    def looked(self, now_s: float, *, tried_rps: float) -> None:
+    def looked(self, look: Look, now_s: float, *, tried_rps: float) -> None:
         """A search for all that happened so far has begun.
 
         Args:
+            look: the reason for it, which is kept for the case that it is in vain.
             now_s: seconds since the run's start.
             tried_rps: highest lasting rate that settings are tried on, or that they serve with ease.
         """
         self._changes, self._looked_at_s, self._tried_rps = [], now_s, tried_rps
+        self._look, self._lost = look, None
 
     def dismissed(self) -> None:
         """What happened needs no search."""
@@ -92,8 +93,18 @@ class Lookout:
         self._periods = 1.0 if is_change else min(2 * self._periods, LONGEST_WAIT)
 
     def look_again(self) -> None:
-        """The last search came too late to be of use."""
-        self._looked_at_s = -math.inf
+        """The last search was in vain: it came too late, or its answer was lost; its reason is still there."""
+        self._lost, self._tried_rps = self._look, 0.0
+
+    def _due(self, now_s: float) -> Look | None:
+        """Return the weightiest change of the traffic that is due, as a reason."""
+        due = [each for each in self._changes if _is_due(each, now_s)]
+        if not due:
+            return None
+        weightiest = max(due, key=lambda change: (change.kind == "regime", change.at_s))
+        is_known = all(each.kind == "rate" and max(each.before, each.after) <= self._tried_rps for each in due)
+        trigger = "regime" if weightiest.kind == "regime" else "alarm"
+        return Look(trigger, _told(weightiest), self._tried_rps if is_known else 0.0)
 
 
 def _is_due(change: TrafficChange, now_s: float) -> bool:

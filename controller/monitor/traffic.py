@@ -20,6 +20,7 @@ from controller.domain.arrival_process import (
     arrival_process_from_document,
     arrival_process_to_document,
 )
+from controller.domain.documents import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ FIT_FROM_BINS = 30
 """With fewer seconds of a regime its law is not told apart from a Poisson process."""
 REGIME_CHECK_BINS = 20
 """A new regime is looked for this often."""
+REFIT_BINS = 300
+"""A regime that is longer than what is kept of it grows no more; its law is fitted anew this often."""
 
 
 class OnlineDetector(Protocol):
@@ -80,6 +83,7 @@ class Traffic:
         self._origin = -1
         self._next = -1
         self._fitted_bins = 0
+        self._fitted_at = 0
         self.law: PoissonProcess | Map | None = None
         """Law of the present regime; None while it is too young."""
         self.phase_bin = 0
@@ -177,8 +181,10 @@ class Traffic:
             return
         law = arrival_process_from_document(document["law"], where="state: law", base=Path())
         if isinstance(law, PoissonProcess | Map):
-            self.law, self._fitted_bins = law, int(document["fitted_bins"])
-            self._restored_regime_bin = int(document["regime_bin"])
+            fitted_bins, regime_bin = (
+                int(as_number(document[name], f"state: {name}")) for name in ("fitted_bins", "regime_bin")
+            )
+            self.law, self._fitted_bins, self._restored_regime_bin = law, fitted_bins, regime_bin
 
     def _take(self, count: int, *, is_censored: bool) -> list[TrafficChange]:
         at_bin = self._next
@@ -204,9 +210,15 @@ class Traffic:
             self.regime_bin = max(self.regime_bin, self._next - regime.size) + begun
             self.phase_bin = max(self.phase_bin, self.regime_bin)
             regime = regime[begun:]
-        if begun is not None or regime.size >= 1.25 * self._fitted_bins:
+        if begun is not None or self._is_much_more(regime.size):
             self.law = self._detection.fit(regime)
-            self._fitted_bins = int(regime.size)
+            self._fitted_bins, self._fitted_at = int(regime.size), self._next
+
+    def _is_much_more(self, seen_bins: int) -> bool:
+        wanted = 1.25 * self._fitted_bins
+        if wanted <= self._kept_bins:
+            return seen_bins >= wanted
+        return seen_bins >= self._kept_bins and self._next - self._fitted_at >= REFIT_BINS
 
     def _since(self, first_bin: int) -> list[int]:
         start = self._next - len(self._counts)

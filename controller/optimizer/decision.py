@@ -144,7 +144,8 @@ def _objection(result: SearchResult, conditions: Conditions, changes: Changes) -
     best, now = result.best, result.present
     if best.is_feasible > now.is_feasible or (not now.is_feasible and best.excess < now.excess - SAME_EXCESS):
         return ""
-    gain = 1 - worth(best) / worth(now)
+    # Where prices are 0 there is no money to gain.
+    gain = 1 - worth(best) / worth(now) if worth(now) else 0.0
     if gain <= NOISE:
         return f"would gain {100 * max(0.0, gain):.1f} %, less than the {100 * NOISE:.0f} % noise of the prediction"
     # What the present setting pays in a second is what its instances cost; of those one is moved.
@@ -167,9 +168,11 @@ def _effect(result: SearchResult) -> str:
     elif not before.is_feasible:
         shares = f"{_percent(1 - before.attainment)} → {_percent(1 - after.attainment)} of windows"
         parts.append(f"the objective is predicted to be missed either way ({shares})")
+    elif not after.is_feasible:
+        parts.append(f"the objective is then predicted to be missed ({_percent(1 - after.attainment)} of windows)")
     if abs(before.burst_late - after.burst_late) > 0.01:
         parts.append(f"late in a burst {_percent(before.burst_late)} → {_percent(after.burst_late)}")
-    cheaper = 1 - after.cost_per_s_usd / before.cost_per_s_usd
+    cheaper = 1 - after.cost_per_s_usd / before.cost_per_s_usd if before.cost_per_s_usd else 0.0
     burst_cheaper = 1 - after.burst_cost_usd / before.burst_cost_usd if before.burst_cost_usd else 0.0
     if abs(burst_cheaper) > 0.01:
         parts.append(f"{abs(burst_cheaper):.0%} {'fewer' if burst_cheaper > 0 else 'more'} instance seconds in a burst")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.arrival_process import Map, Phase, Phases, PoissonProcess, sample_arrivals
+from controller.domain.arrival_process import Map, PoissonProcess, sample_arrivals
 from controller.optimizer.objective import Scenario
 
 if TYPE_CHECKING:
@@ -110,10 +110,13 @@ def _burst(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int, burs
         (rate_rps, min(length_s, max(SHORTEST_BURST_S, MOST_IN_BURST / rate_rps), MOST_AT_ALL / rate_rps))
         for rate_rps, length_s in ((max(rate_rps, 1e-9), length_s) for rate_rps, length_s in wanted)
     ]
-    phases = tuple(Phase(each_s, PoissonProcess(rate_rps)) for rate_rps, each_s in stretches)
-    duration_s = sum(each_s for _, each_s in stretches)
-    arrivals_s = sample_arrivals(Phases(phases), duration_s=duration_s, rng=rng)
-    return _scenario("burst", arrivals_s, duration_s, seen.lengths, (rng, initial_scale))
+    parts: list[NDArray[np.float64]] = []
+    duration_s = 0.0
+    # Not as `Phases`, which refuse a stretch that is shorter than a millisecond.
+    for rate_rps, each_s in stretches:
+        parts.append(duration_s + sample_arrivals(PoissonProcess(rate_rps), duration_s=each_s, rng=rng))
+        duration_s += each_s
+    return _scenario("burst", np.concatenate(parts), duration_s, seen.lengths, (rng, initial_scale))
 
 
 def _scenario(

@@ -50,11 +50,20 @@ class SearchSpace:
         return self.setting({name: trial.suggest_int(name, 0, len(grid) - 1) for name, grid in self.values.items()})
 
     def setting(self, places: Mapping[str, int]) -> ServingConfig:
-        """Return the setting at these places of the grid; a min_scale above max_scale is lowered to it."""
+        """Return the setting at these places of the grid.
+
+        A min_scale above max_scale is lowered to it, but not below the least that may be tried, which a user may have
+        bounded: then max_scale is raised, unless all that may be tried of it is lower.
+        """
         chosen = {name: self.values[name][place] for name, place in places.items()}
         found = {name: value if name in _REAL else int(value) for name, value in chosen.items()}
         most = found.get("max_scale", self.fixed.max_scale)
         if most and found.get("min_scale", self.fixed.min_scale) > most:
+            least = int(self.values.get("min_scale", (self.fixed.min_scale,))[0])
+            if most < least:
+                enough = (int(each) for each in self.values.get("max_scale", ()) if each == 0 or each >= least)
+                found["max_scale"] = next(enough, most)
+                most = min(least, found["max_scale"] or least)
             found["min_scale"] = most
         return replace(self.fixed, **found)
 

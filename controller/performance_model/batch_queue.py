@@ -41,6 +41,8 @@ MOST_STEPS = 5000
 """Longest grid of a table with many delays; one delay alone may have four times as many."""
 LARGEST_BATCH = 512
 """Larger batches would need matrices that take minutes."""
+MOST_PER_BATCH = 4096
+"""Of any setting, also of those that are simulated: arrays grow with it, and no server takes more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,9 +212,11 @@ def check_setting(max_batch_size: int, max_queue_delay_s: float) -> None:
     """Check B and T.
 
     Raises:
-        BadInputError: a batch size below 1, a negative or infinite delay.
+        BadInputError: a batch size below 1 or beyond any server's, a negative or infinite delay.
     """
     if max_batch_size < 1:
-        raise BadInputError(f"max batch size: needs a whole number of at least 1, got {max_batch_size}")
+        raise BadInputError(f"max batch size: needs a whole number of at least 1, got {max_batch_size!r:.40}")
+    if max_batch_size > MOST_PER_BATCH:
+        raise BadInputError(f"max batch size: needs at most {MOST_PER_BATCH} requests, got {max_batch_size!r:.40}")
     if not (math.isfinite(max_queue_delay_s) and max_queue_delay_s >= 0):
         raise BadInputError(f"max queue delay: needs a number of seconds of at least 0, got {max_queue_delay_s}")

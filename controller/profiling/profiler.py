@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.domain.documents import as_number
 from controller.domain.token_lengths import TokenLengths
 from controller.profiling.latency_model import SHIPPED_SERVICE_TIMES, LatencyFit, fit_service_times
 from controller.telemetry.heartbeat import BatchKey, BatchSums, Heartbeat
@@ -29,6 +30,8 @@ CONTENDED_WEIGHT = 0.1
 """Batches measured while instances competed for a core count this much; their time had to be guessed from CPU."""
 STARTS_KEPT = 16
 """Starts that the next one is predicted from."""
+BOOTS_KEPT = 64
+"""Boots that a restarted controller knows as counted, those heard last."""
 WIDTH_TOKENS = 16
 """Width of the servers' bins of lengths."""
 
@@ -40,6 +43,8 @@ class _Known:
     batches: Mapping[BatchKey, BatchSums] = field(default_factory=dict[BatchKey, BatchSums])
     busy_s: float = 0.0
     cpu_s: float = 0.0
+    has_started: bool = False
+    """Whether it told how long its start took."""
 
 
 class Profiler:
@@ -49,10 +54,9 @@ class Profiler:
         self._shape = shape
         self._prior = prior
         self._known: dict[str, _Known] = {}
-        self._old: set[str] = set()
-        self._at_s = 0.0
+        self._old: list[str] = []
+        self._at_s: float | None = None
         self._starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
-        self._started: deque[str] = deque(maxlen=STARTS_KEPT)
         self.sums: dict[BatchKey, BatchSums] = {}
 
     def observe(self, instances: Iterable[InstanceSeen], now_s: float, *, live: int) -> None:
@@ -64,12 +68,12 @@ class Profiler:
             live: instances that exist now, those that start included; more than there are cores means contention.
         """
         self._decay(now_s)
-        for seen in instances:
+        for seen in sorted(instances, key=lambda each: each.heard_at_s):
             beat = seen.heartbeat
-            if "ready" in beat.cold_start_s and beat.boot_id not in self._started:
-                self._started.append(beat.boot_id)
+            # The boots heard last stand last: those are the ones that a restart must know.
+            known = self._known.pop(beat.boot_id, None)
+            if "ready" in beat.cold_start_s and (known is None or not known.has_started):
                 self._starts_s.append(beat.cold_start_s["ready"])
-            known = self._known.get(beat.boot_id)
             if known is None and beat.boot_id in self._old:
                 self._known[beat.boot_id] = _known_of(beat)  # counted before a restart of the controller
             elif known is None:
@@ -111,16 +115,22 @@ class Profiler:
         rows = sorted(self.sums.items(), key=lambda item: -item[1].count)[:200]
         return {
             "batches": [[*key, round(s.count, 2), round(s.sum_s, 6), round(s.sum_sq_s, 9)] for key, s in rows],
-            "boots": list(self._known)[-64:],
+            "boots": [*(each for each in self._old if each not in self._known), *self._known][-BOOTS_KEPT:],
         }
 
     def restore(self, document: Mapping[str, object]) -> None:
-        """Go on from what `to_document` returned; batches of boots named there are not counted twice."""
-        rows = document["batches"]
-        for size, tokens, count, sum_s, sum_sq_s in rows if isinstance(rows, list) else ():
-            self.sums[int(size), int(tokens)] = BatchSums(float(count), float(sum_s), float(sum_sq_s))
-        boots = document["boots"]
-        self._old = {str(each) for each in boots} if isinstance(boots, list) else set()
+        """Go on from what `to_document` returned; batches of boots named there are not counted twice.
+
+        Raises:
+            BadInputError: a number that is none, such as NaN; nothing is restored then.
+        """
+        rows, boots = document["batches"], document["boots"]
+        sums: dict[BatchKey, BatchSums] = {}
+        for row in rows if isinstance(rows, list) else ():
+            size, tokens, count, sum_s, sum_sq_s = (as_number(each, "state: batches") for each in row)
+            sums[max(1, int(size)), int(tokens)] = BatchSums(count, sum_s, sum_sq_s)
+        self.sums = sums
+        self._old = [str(each) for each in boots] if isinstance(boots, list) else []
 
     def _take(self, beat: Heartbeat, known: _Known, live: int) -> None:
         busy_s = beat.counters["busy_s"] - known.busy_s
@@ -137,14 +147,16 @@ class Profiler:
         self._known[beat.boot_id] = _known_of(beat)
 
     def _decay(self, now_s: float) -> None:
-        factor = 0.5 ** (max(0.0, now_s - self._at_s) / HALF_LIFE_S)
+        # A restored profile is as old as the state was, not as the run: the first look only sets the clock.
+        age_s = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
+        factor = 0.5 ** (age_s / HALF_LIFE_S)
         self._at_s = now_s
         self.sums = {key: each.scaled(factor) for key, each in self.sums.items() if each.count * factor > 0.01}
 
 
 def _known_of(beat: Heartbeat) -> _Known:
     counters = beat.counters
-    return _Known(beat.batches, counters["busy_s"], counters["cpu_s"])
+    return _Known(beat.batches, counters["busy_s"], counters["cpu_s"], has_started="ready" in beat.cold_start_s)
 
 
 def lengths_law(histogram: Mapping[int, int]) -> TokenLengths:

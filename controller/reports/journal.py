@@ -86,7 +86,9 @@ def _decision(where: str, line: Document) -> Decision:
 def _at_s(where: str, line: Document) -> float:
     at_s = number(line, "at_s")
     if not math.isfinite(at_s):
-        raise BadInputError(f"{where}: needs at_s, the seconds since the start of the run; got {line.get('at_s')!r}")
+        raise BadInputError(
+            f"{where}: needs at_s, the seconds since the start of the run; got {line.get('at_s')!r:.60}"
+        )
     return at_s
 
 

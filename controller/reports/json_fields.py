@@ -33,19 +33,37 @@ def read_object_if_there(path: Path) -> Document:
 def read_lines(path: Path) -> list[tuple[str, Document]]:
     """Return (where, object) of each line of a .jsonl file; none where the file is absent.
 
+    A last line without its line end is left out: its writer was killed, or the disk was full, while it wrote it.
+
     Raises:
-        BadInputError: a line that is not a JSON object, such as one cut off when its writer was killed.
+        BadInputError: another line that is not a JSON object.
     """
     if not path.is_file():
         return []
-    lines = enumerate(_read(path).splitlines(), start=1)
-    return [(where, _parse(line, where)) for n, line in lines if line.strip() for where in [f"{path}: line {n}"]]
+    content = _read(path)
+    whole = content[: content.rfind("\n") + 1]
+    # Split at line ends only: a text may hold other separators, such as U+2028.
+    lines = [(line, f"{path}: line {number}") for number, line in enumerate(whole.split("\n"), start=1)]
+    rest = content[len(whole) :]
+    if _is_object(rest):
+        lines.append((rest, f"{path}: last line"))
+    return [(where, _parse(line, where)) for line, where in lines if line.strip()]
+
+
+def _is_object(content: str) -> bool:
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def number(document: Mapping[str, object], key: str) -> float:
     """Return a number of a document; NaN where it is absent, null or no number."""
     value = document.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer beyond every float
+        return math.nan
 
 
 def text(document: Mapping[str, object], key: str, default: str = "") -> str:
@@ -86,6 +104,8 @@ def _parse(content: str, where: str) -> Document:
         document: object = json.loads(content)
     except ValueError as error:
         raise BadInputError(f"{where}: is not whole JSON; {_REMEDY}") from error
+    except RecursionError as error:
+        raise BadInputError(f"{where}: JSON nested too deeply; {_REMEDY}") from error
     if not isinstance(document, dict):
         raise BadInputError(f"{where}: needs a JSON object, got {type(document).__name__}; {_REMEDY}")
     return cast("Document", document)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -87,7 +88,7 @@ def find_best_fixed(plan: LiveRun, service: TokenServiceTimes) -> BestFixed:
     points = [point for point in points if not point.max_scale or point.min_scale <= point.max_scale]
     world = World(service, plan.autoscaler, plan.shape, load_prices().cluster, plan.slo)
     judge = _Judge(read_scenario(plan), world)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_use_every_core) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
         evaluations = list(pool.map(judge, points, chunksize=8))
     best = choose_fixed(evaluations)
     return BestFixed(best, len(evaluations), best.attainment >= 1 - ALLOWED_VIOLATION_RATIO)
@@ -126,5 +127,8 @@ class _Judge:
         return evaluate(config, (self.schedule,), self.world)
 
 
-def _use_every_core() -> None:
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+def _begin_worker() -> None:
+    """Take every core, and leave Ctrl-C to the parent, which ends the pool: a child would print its own traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "sched_setaffinity"):  # Linux alone has it; elsewhere nobody narrowed the cores
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))

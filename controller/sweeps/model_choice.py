@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PREPARED_MODELS = ("demo", "demo-full")
 GENERATED_MODELS = (*PREPARED_MODELS, "fake")
+GENERATED_PAYLOADS = ("short", "imdb")
 
 
 def check_model(model: str) -> None:
@@ -22,10 +23,28 @@ def check_model(model: str) -> None:
     Raises:
         BadInputError: it is none of them.
     """
-    if model not in GENERATED_MODELS and not (Path(model) / "manifest.json").is_file():
+    try:
+        is_known = model in GENERATED_MODELS or (Path(model) / "manifest.json").is_file()
+    except (OSError, ValueError):  # a name too long, or one that no folder can have
+        is_known = False
+    if not is_known:
         raise BadInputError(
             f"model {model}: has no manifest.json; give demo, demo-full, fake, or a folder made by tidegate prepare"
         )
+
+
+def check_payloads(payloads: str) -> None:
+    """Return when the payloads are short, imdb or a file that is there; its lines the load generator checks.
+
+    Raises:
+        BadInputError: they are none of them.
+    """
+    try:
+        is_known = payloads in GENERATED_PAYLOADS or Path(payloads).is_file()
+    except (OSError, ValueError):  # a name too long, or one that no file can have
+        is_known = False
+    if not is_known:
+        raise BadInputError(f"--payloads: {payloads!r:.82} is neither short, imdb nor a file with one text a line")
 
 
 async def prepare_model(model: str, tell: Callable[[str], None]) -> None:

@@ -6,6 +6,8 @@ import re
 
 from controller.errors import BadInputError
 
+LARGEST = 10**12
+"""No setting and no duration comes near it; floats below it are exact to a tenth of a millisecond."""
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -19,9 +21,12 @@ def duration_s(value: object, where: str) -> float:
         BadInputError: anything else, a bare number included.
     """
     if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        raise BadInputError(f'{where}: needs a duration with its unit, such as "10ms" or "1m30s"; got {value!r}')
+        raise BadInputError(f'{where}: needs a duration with its unit, such as "10ms" or "1m30s"; got {_cut(value)}')
+    seconds = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(value))
+    if not seconds <= LARGEST:
+        raise BadInputError(f"{where}: needs a duration of at most {LARGEST} s, got {_cut(value)}")
     # Nine digits: a nanosecond is the smallest unit, and 3 * 0.1 s must read as 0.3 s.
-    return round(sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(value)), 9)
+    return round(seconds, 9)
 
 
 def decimal(value: object, where: str) -> float:
@@ -31,22 +36,30 @@ def decimal(value: object, where: str) -> float:
         BadInputError: anything else, a float without quotes included.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return float(value)
+        return float(whole(value, where))
     if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
         example = f'"{value}"' if isinstance(value, float) else '"0.95"'
-        raise BadInputError(f"{where}: needs a decimal in quotes, such as {example}; got {value!r}")
+        raise BadInputError(f"{where}: needs a decimal in quotes, such as {example}; got {_cut(value)}")
     return float(value)
 
 
 def whole(value: object, where: str) -> int:
-    """Return a whole number of at least 0.
+    """Return a whole number from 0 to `LARGEST`.
 
     Raises:
         BadInputError: anything else.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise BadInputError(f"{where}: needs a whole number of at least 0, got {value!r}")
+        raise BadInputError(f"{where}: needs a whole number of at least 0, got {_cut(value)}")
+    if value > LARGEST:
+        raise BadInputError(f"{where}: needs a whole number of at most {LARGEST}, got {_cut(value)}")
     return value
+
+
+def _cut(value: object) -> str:
+    """Return the value for a message; Python refuses to print an integer of more than 4300 digits."""
+    is_huge = isinstance(value, int) and abs(value) > LARGEST**10
+    return "a number of very many digits" if is_huge else f"{value!r:.80}"
 
 
 def duration_text(seconds: float) -> str:

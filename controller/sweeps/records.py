@@ -7,6 +7,7 @@ FOLDER/trials/007/         the run's folder of trial 7
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from controller.domain.documents import read_json
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
-from controller.errors import BadInputError, TemporaryError
+from controller.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,9 +119,15 @@ class SweepFolder:
         return read_records(self.path / "trials.json")
 
     def _create(self) -> None:
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        trials = self.path / "trials"
+        # An empty one is ours too: of a sweep whose first file found no room.
+        is_ours = not self.path.exists() or (
+            self.path.is_dir()
+            and all(each == trials and each.is_dir() and not any(each.iterdir()) for each in self.path.iterdir())
+        )
+        if not is_ours:
             raise BadInputError(f"{self.path}: is there and holds no sweep; give an empty or a new folder as --out")
-        (self.path / "trials").mkdir(parents=True)
+        trials.mkdir(parents=True, exist_ok=True)
 
     def trial(self, number: int) -> Path:
         """Return the path for the run of a trial; what an interrupted run left there is removed."""
@@ -189,6 +196,9 @@ def _write_json(path: Path, document: object) -> None:
         partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise TemporaryError(
+        # A half-written file in a new folder would make the next attempt take the folder for somebody else's.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise BadInputError(
             f"{path}: cannot be written ({error.strerror}); make room there and go on with --resume"
         ) from error

@@ -17,6 +17,7 @@ from controller.domain.arrival_process import arrival_process_from_document, arr
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
+from controller.sweeps.model_choice import GENERATED_PAYLOADS
 from controller.sweeps.parameters import Parameter, parse_parameter
 from controller.sweeps.quantities import decimal, duration_s
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "tidegate.dev/v1alpha1"
 Strategy = Literal["Grid", "Random", "Optuna"]
-GENERATED_PAYLOADS = ("short", "imdb")
+LONGEST_TRIAL_S = 86_400
 MOST_TRIALS = 10_000
 """Trials of one sweep: at the shortest useful run this is more than a day."""
 _STRATEGIES: tuple[Strategy, ...] = ("Grid", "Random", "Optuna")
@@ -158,6 +159,8 @@ def _workload(fields: Fields, base: Path) -> Workload:
     length_s = duration_s(fields.take("duration", str), fields.path("duration"))
     if length_s < 1:
         raise BadInputError(f"{fields.path('duration')}: needs at least 1s, got {fields.document['duration']!r}")
+    if length_s > LONGEST_TRIAL_S:
+        raise BadInputError(f"{fields.path('duration')}: needs at most 24h, got {fields.document['duration']!r:.80}")
     workload = Workload(
         arrivals=arrival_process_to_document(process),
         seed=_count(fields, "seed", 0) if fields.has("seed") else 0,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from controller.telemetry.merge import HeartbeatMerge
     from controller.telemetry.outbox import Outbox
 
-LARGEST_BODY_BYTES = 256 * 1024
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
+"""Room for some 18000 kinds of batches, at about a hundred bytes; large budgets of tokens make thousands of kinds."""
 SENDERS_PER_SECOND = 50
 """With more senders each is asked to report less often, so that reading stays a small part of one core."""
 
@@ -83,6 +84,8 @@ class TelemetryServer:
         try:
             document = json.loads(await request.read(), parse_constant=_refuse_constant)
             heartbeat = self._merge.accept(document, self._now())
+        except web.HTTPRequestEntityTooLarge:
+            return self._refuse(413, f"heartbeat: a body may have {LARGEST_BODY_BYTES} bytes")
         except UnsupportedSchemaError as error:
             return self._refuse(409, str(error))
         except (BadInputError, ValueError, RecursionError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 from controller.errors import BadInputError
+
+LARGEST = 2**53
+"""No figure of a server comes near it; the bound keeps a number of 400 digits away from `float`."""
 
 
 def get_object(value: object, name: str) -> dict[str, Any]:
@@ -47,17 +49,17 @@ def get_whole(value: object, name: str, low: int = 0) -> int:
     Raises:
         BadInputError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**53:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < LARGEST:
         raise BadInputError(f"heartbeat: {name} needs a whole number of at least {low}, got {str(value)[:40]!r}")
     return value
 
 
 def get_real(value: object, name: str) -> float:
-    """Return a finite number of at least 0.
+    """Return a number of at least 0.
 
     Raises:
         BadInputError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST:
         raise BadInputError(f"heartbeat: {name} needs a number of at least 0, got {str(value)[:40]!r}")
     return float(value)

@@ -91,10 +91,10 @@ def _make_base() -> None:
 
 
 def _mirror() -> list[str]:
-    """Return the mirror that this machine's apt uses; debootstrap's default where none is named."""
+    """Return the mirror of Debian that this machine's apt uses; debootstrap's default where none is named."""
     files = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     text = "\n".join(file.read_text() for file in files if file.is_file())
-    found = re.search(r"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s*)?(https?://\S+)", text, flags=re.MULTILINE)
+    found = re.search(r"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s*)?(https?://\S+/debian/?)(?:\s|$)", text, flags=re.MULTILINE)
     return [found[1]] if found else []
 
 

@@ -1,5 +1,6 @@
 """The controller's side of the heartbeat, over real HTTP: who may speak, what is answered, one version apart."""
 
+import io
 import json
 
 import aiohttp
@@ -47,7 +48,7 @@ async def link():
 
 
 async def post(session, body, headers=SECRET):
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    data = body if isinstance(body, bytes | io.BytesIO) else json.dumps(body).encode()
     async with session.post("/v1/heartbeat", data=data, headers=headers) as response:
         return response.status, await response.json()
 
@@ -118,10 +119,30 @@ async def test_an_unknown_schema_is_refused_by_a_status_of_its_own(link):
     assert "schema 2" in answer["error"]
 
 
-async def test_a_body_beyond_the_limit_is_refused(link):
+async def test_a_body_beyond_the_limit_is_refused_and_told_once(link, caplog):
     session, merge, _ = link
-    async with session.post("/v1/heartbeat", data=b" " * (LARGEST_BODY_BYTES + 1), headers=SECRET) as response:
-        assert response.status == 413
+    for _ in range(2):
+        status, answer = await post(session, io.BytesIO(b" " * (LARGEST_BODY_BYTES + 1)))
+        assert status == 413
+        assert "2097152 bytes" in answer["error"]
+    assert merge.instances() == []
+    assert caplog.text.count("heartbeat_refused status=413") == 1
+
+
+async def test_a_server_with_thousands_of_kinds_of_batches_is_heard(link):
+    session, merge, _ = link
+    rows = [BODY["batches"][0] | {"batch_size": size, "padded_tokens": size * 16} for size in range(1, 8001)]
+    status, _ = await post(session, BODY | {"batches": rows})
+    assert status == 200
+    assert len(merge.profile()) == 8000
+
+
+@pytest.mark.parametrize("digits", [309, 401, 4301])
+async def test_a_number_of_hundreds_of_digits_is_refused(link, digits):
+    session, merge, _ = link
+    status, answer = await post(session, json.dumps(BODY).replace("0.02", "1" * digits).encode())
+    assert status == 400
+    assert answer["error"]
     assert merge.instances() == []
 
 

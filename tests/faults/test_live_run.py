@@ -99,6 +99,16 @@ async def test_a_run_leaves_every_file_of_its_folder_and_no_process(run, mark):
     assert survivors(mark) == []
 
 
+async def test_a_trace_longer_than_a_flag_can_be_is_replayed(run, mark):
+    times_s = [0.1, 0.5, *(2 + index / 3 for index in range(10_000))]
+    long = replace(run, arrivals={"kind": "trace", "times_s": times_s})
+
+    await run_live(long, loop=None, progress=lambda _line: None)
+
+    assert read_request_log(run.folder / "requests.csv").intended_s.tolist() == [0.1, 0.5]
+    assert survivors(mark) == []
+
+
 async def test_a_loop_that_fails_ends_the_run_and_marks_its_folder(run, mark):
     async def loop(platform, merge, outbox, folder):
         raise TemporaryError("the loop has lost its way")

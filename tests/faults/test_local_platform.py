@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import aiohttp
 import pytest
@@ -16,6 +18,9 @@ from controller.domain.serving_config import AutoscalerSettings, ServingConfig
 from controller.errors import BadInputError, TemporaryError
 from controller.platforms.local.activator import main
 from controller.platforms.local.activator_settings import ActivatorSettings
+from controller.platforms.local.front import Front
+from controller.platforms.local.instance_keeper import InstanceKeeper, Service
+from controller.platforms.local.instances import Launch
 from controller.platforms.local.local_platform import LocalPlatform
 from controller.telemetry.outbox import Outbox
 
@@ -175,6 +180,36 @@ async def test_servers_that_do_not_start_are_a_temporary_error_with_their_last_w
         await platform.start(ServingConfig())
 
 
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("no\0file",), "embedded null byte"),
+        (("/nowhere",), "No such file"),
+        ((sys.executable, "-S", "-c", "import time; time.sleep(60)"), r"not ready within 0\.3 s and killed"),
+    ],
+)
+async def test_a_start_that_fails_in_any_way_is_counted_and_tried_again(settings, command, why):
+    launch = Launch(command, {}, frozenset(), settings.run_folder, ready_within_s=0.3)
+    service = Service("fault", ServingConfig(min_scale=1), settings.autoscaler, settings.shape, 1)
+    front = Front(now=monotonic, poke=lambda: None)
+    keeper = InstanceKeeper(service, launch, front)
+    running = asyncio.create_task(keeper.run())
+
+    async def has_tried_twice():
+        return len(keeper.instances) >= 2
+
+    await until(has_tried_twice)
+    pids = [each.pid for each in keeper.instances if each.pid is not None]
+    failure, n_living = keeper.failure, len(keeper.living)
+    running.cancel()
+    await keeper.aclose()
+
+    assert re.search(why, failure)
+    assert n_living <= 1
+    assert keeper.living == []
+    assert not any(is_alive(pid) for pid in pids)
+
+
 async def test_requests_that_wait_for_servers_that_do_not_start_are_told_so(settings, client):
     command = (sys.executable, "-S", "-c", "raise SystemExit('no such model')")
     platform = LocalPlatform(replace(settings, command=command), Outbox(), outlives_us=False)
@@ -204,8 +239,18 @@ async def test_the_admin_interface_wants_its_secret_and_whole_settings(platform,
 
     async with client.get(f"{url}/state") as response:
         assert response.status == 401
-    for body in (b"{", b"[]", b'{"config": {"max_batch_size": "many"}}', b'{"config": {}, "generation": true}'):
-        async with client.put(f"{url}/config", data=body, headers=headers) as response:
+    bodies = [
+        b"{",
+        b"\xff\xfe{",
+        b"[]",
+        b'{"config": {"max_batch_size": "many"}}',
+        b'{"config": {}, "generation": true}',
+        b'{"config": {}, "generation": -1}',
+        b'{"config": {}, "generation": 9007199254740992}',
+    ]
+    kinds = [{}] * len(bodies) + [{"Content-Type": "application/json; charset=klingon"}]
+    for body, kind in zip([*bodies, b"{}"], kinds, strict=True):
+        async with client.put(f"{url}/config", data=body, headers=headers | kind) as response:
             assert response.status == 400
             assert (await response.json())["error"]
     assert (settings.run_folder / "activator.json").stat().st_mode & 0o077 == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import main
+from controller.reports.journal import read_decisions
 from controller.reports.sample import write_sample
 
 
@@ -26,6 +27,10 @@ def cut(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2 - 3])
 
 
+def prepend(path, line):
+    path.write_text(f"{line}\n{path.read_text()}")
+
+
 BREAKS = {
     "no such folder": shutil.rmtree,
     "a file in its place": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
@@ -40,7 +45,16 @@ BREAKS = {
     "half a run.json": lambda folder: cut(folder / "tidegate" / "run.json"),
     "half a demo.json": lambda folder: cut(folder / "demo.json"),
     "half a row": lambda folder: cut(folder / "tidegate" / "requests.csv"),
-    "half a decision": lambda folder: cut(folder / "tidegate" / "decisions.jsonl"),
+    "half a decision before others": lambda folder: prepend(folder / "tidegate" / "decisions.jsonl", '{"at_s": 1'),
+    "a decision at no time": lambda folder: prepend(folder / "tidegate" / "decisions.jsonl", '{"at_s": NaN}'),
+    "a decision beyond all time": lambda folder: prepend(
+        folder / "tidegate" / "decisions.jsonl", f'{{"at_s": 1{"0" * 400}}}'
+    ),
+    "a decision of 5000 digits": lambda folder: prepend(
+        folder / "tidegate" / "decisions.jsonl", f'{{"at_s": 1{"0" * 5000}}}'
+    ),
+    "a decision nested too deeply": lambda folder: prepend(folder / "tidegate" / "decisions.jsonl", "[" * 100_000),
+    "bytes for requests": lambda folder: (folder / "tidegate" / "requests.csv").write_bytes(b"\xff\xfe\x00"),
     "a decision without a time": lambda folder: (folder / "tidegate" / "settings.jsonl").write_text("{}\n"),
     "a list for run.json": lambda folder: (folder / "tidegate" / "run.json").write_text("[]"),
     "bytes for run.json": lambda folder: (folder / "tidegate" / "run.json").write_bytes(b"\xff\xfe\x00"),
@@ -64,6 +78,23 @@ def test_a_broken_folder_gives_one_line_and_no_report(folder, damage, capsys):
     assert err.count("\n") == 1
     assert err.startswith("tidegate report: ")
     assert not list(folder.glob("report*"))
+
+
+def test_a_last_decision_that_was_cut_off_is_left_out(folder):
+    path = folder / "tidegate" / "decisions.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + whole.splitlines()[-1][:-3])
+
+    assert len(read_decisions(path)) == len(whole.splitlines())
+    assert main(["report", str(folder)]) == 0
+
+
+def test_a_last_decision_that_only_lacks_its_line_end_counts(folder):
+    path = folder / "tidegate" / "decisions.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.rstrip("\n"))
+
+    assert len(read_decisions(path)) == len(whole.splitlines())
 
 
 def test_a_folder_without_an_objective_says_what_to_add(folder, capsys):

@@ -5,7 +5,7 @@ import pytest
 from controller.platforms.local.arrival_bins import ArrivalBins
 from controller.platforms.local.client_connection import ClientConnection
 from controller.platforms.local.front import BUFFER, Front
-from controller.platforms.local.front_request import FrontRequest
+from controller.platforms.local.front_request import FrontRequest, plain_answer
 
 
 class FakeBackend:
@@ -27,7 +27,13 @@ class FakeBackend:
 class FakeTransport:
     def __init__(self):
         self.written = b""
-        self.closed = False
+        self.closed = self.paused = False
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
 
     def write(self, data):
         self.written += data
@@ -223,6 +229,93 @@ def test_pipelined_requests_are_answered_in_order(scene):
     assert transport.written == (
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"
     )
+
+
+def test_thousands_of_pipelined_requests_are_refused_one_after_the_other(scene):
+    connection, transport = scene.connect()
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * 5000)
+
+    scene.front.close()
+
+    assert transport.written.count(b"HTTP/1.1 503") == 5000
+    assert scene.front.in_parallel == 0
+
+
+def test_a_client_that_only_sends_is_read_no_further_until_its_requests_are_answered(scene):
+    backend = scene.add_backend()
+    connection, transport = scene.connect()
+
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * 70)
+    was_paused = transport.paused
+    for number in range(70):
+        backend.requests[number].answer(b"HTTP/1.1 200 OK", b"")
+
+    assert was_paused
+    assert not transport.paused
+    connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n%b" % (b"a" * 9_000_000) * 3)
+    assert transport.paused
+
+
+def test_what_comes_behind_a_good_request_is_refused_after_its_answer(scene):
+    backend = scene.add_backend()
+    connection, transport = scene.connect()
+
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\nwhat is this\r\n\r\n")
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert transport.written == b""
+    backend.requests[0].answer(b"HTTP/1.1 200 OK", b"")
+
+    first, second = transport.written.split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], second[:3]) == (b"200", b"400")
+    assert transport.closed
+    assert len(backend.requests) == 1
+
+
+def test_a_request_to_upgrade_is_not_forwarded(scene):
+    backend = scene.add_backend()
+    connection, transport = scene.connect()
+
+    connection.data_received(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc")
+
+    assert backend.requests == []
+    assert transport.written.startswith(b"HTTP/1.1 501")
+    assert b"send plain HTTP/1.1" in transport.written
+
+
+def test_trailers_are_dropped_and_bounded(scene):
+    backend = scene.add_backend()
+    connection, transport = scene.connect()
+    head = b"POST / HTTP/1.1\r\nX-Tidegate-Timeout-S: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"11170\r\n%b\r\n0\r\n" % (b"a" * 70_000)
+
+    connection.data_received(head + body + b"X-Tidegate-Timeout-S: 3000\r\nX-B: c\r\n\r\n")
+    backend.requests[0].answer(b"HTTP/1.1 200 OK", b"")
+    connection.data_received(head + body + b"X-B: %b\r\n\r\n" % (b"c" * 9000))
+
+    assert backend.requests[0].headers == []
+    assert backend.requests[0].deadline_s == scene.now_s + 4
+    assert transport.written.split(b"HTTP/1.1 ")[2].startswith(b"431")
+    assert len(backend.requests) == 1
+
+
+def test_an_answer_of_the_activators_own_is_json_whatever_it_says():
+    message = 'no instance starts: \t"é"\x1b[31m \\'
+
+    _, body = plain_answer(503, "Service Unavailable", message)
+
+    assert json.loads(body) == {"error": message}
+
+
+def test_a_request_that_was_never_sent_is_refused_once_the_activator_ends(scene):
+    scene.add_backend()
+    request = scene.submit()
+    scene.front.close()
+    scene.front.done()
+
+    scene.front.retry(request)
+
+    assert scene.answers[0][0].startswith(b"HTTP/1.1 503")
+    assert scene.front.waiting == scene.front.in_parallel == 0
 
 
 def test_the_answer_to_head_has_no_body(scene):

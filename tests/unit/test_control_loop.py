@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ from controller.domain.prices import ClusterPrices
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
 from controller.domain.slo import LatencySlo
+from controller.errors import BadInputError, TemporaryError
+from controller.monitor.detection import default_detection
 from controller.monitor.journal import Journal, StateFile
+from controller.monitor.lookout import Look
 from controller.optimizer.search_process import InlineSearch
 from controller.platforms.simulated import SimulatedPlatform
+from controller.service_view import ServiceView
 from controller.settings import LoopSettings
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import Outbox
@@ -50,7 +55,7 @@ class Rehearsal:
         self.config = config or ServingConfig()
         self.settings = LoopSettings(**{"slo": SLO, "prices": PRICES, "trials": 18, **settings})
 
-    async def run(self, until_s=None, *, is_started=False):
+    async def run(self, until_s=None, *, is_started=False, search=None):
         if not is_started:
             await self.platform.start(self.config)
         await control(
@@ -59,7 +64,7 @@ class Rehearsal:
             self.settings,
             Journal(self.folder),
             StateFile(self.folder / "state.json"),
-            search=InlineSearch(takes_s=2.0),
+            search=search or InlineSearch(takes_s=2.0),
             until_s=until_s or self.duration_s,
         )
         return self
@@ -170,3 +175,103 @@ async def test_the_loop_ends_cleanly_when_it_is_cancelled(tmp_path):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert json.loads((tmp_path / "state.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize(("mode", "advised"), [("recommend", 1), ("observe", 0)])
+async def test_silence_is_told_once_as_advice_and_not_at_all_to_who_only_observes(tmp_path, mode, advised):
+    quiet = Phases((Phase(10, PoissonProcess(6)), Phase(100, PoissonProcess(0.0))))
+    run = await Rehearsal(tmp_path, quiet, duration_s=60, config=ServingConfig(min_scale=1), mode=mode, trials=8).run()
+    assert sum("nobody calls" in line["reason"] for line in run.decisions) == advised
+
+
+async def test_silence_is_told_again_when_there_was_traffic_in_between(tmp_path):
+    twice = Phases((Phase(5, PoissonProcess(6)), Phase(25, PoissonProcess(0.0))))
+    config = ServingConfig(min_scale=1)
+    run = await Rehearsal(tmp_path, twice, duration_s=60, config=config, mode="recommend", trials=8).run()
+    assert sum("nobody calls" in line["reason"] for line in run.decisions) == 2
+
+
+async def test_a_change_that_the_platform_did_not_take_is_tried_again_at_once(tmp_path, monkeypatch):
+    run = Rehearsal(tmp_path, PoissonProcess(30), duration_s=12, service=FAST, trials=10)
+    apply, failed = run.platform.apply, []
+
+    async def fail_once(config):
+        if not failed:
+            failed.append(config)
+            raise TemporaryError("the platform is away")
+        return await apply(config)
+
+    monkeypatch.setattr(run.platform, "apply", fail_once)
+    await run.run()
+    assert len(failed) == 1
+    assert run.decisions[0]["at_s"] <= 10
+    assert (run.decisions[0]["kind"], run.decisions[0]["action"]) == ("start", "apply")
+    assert run.decisions[0]["reason"].startswith("apply: first look, ")
+    assert len(run.applied) == 1
+
+
+class MortalSearch(InlineSearch):
+    """Dies with its first answer."""
+
+    is_dead = False
+
+    def take(self, now_s):
+        found = super().take(now_s)
+        if found is not None and not self.is_dead:
+            self.is_dead = True
+            raise TemporaryError("search: its process died")
+        return found
+
+
+async def test_a_search_that_died_is_made_again_at_once(tmp_path):
+    run = Rehearsal(tmp_path, PoissonProcess(30), duration_s=12, service=FAST, trials=10)
+    await run.run(search=MortalSearch(takes_s=2.0))
+    assert run.decisions[0]["at_s"] <= 10
+    assert run.decisions[0]["kind"] == "start"
+
+
+def view_of(run):
+    detection, shape = default_detection(), run.platform.shape
+    return ServiceView(run.merge, run.settings, detection, shape=shape, autoscaler=run.platform.autoscaler)
+
+
+async def test_instances_that_share_a_core_are_not_thought_to_serve_more_than_the_core(tmp_path):
+    run = await Rehearsal(tmp_path, PoissonProcess(6), duration_s=8, trials=8).run()
+    view, state = view_of(run), await run.platform.state()
+    view.detect_and_fit(8.0)
+    rates = [view.problem(Look("periodic", ""), replace(state, ready=ready), 8.0)[1] for ready in (1, 6)]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("margin", math.nan),
+        ("margin", 10**400),
+        ("profile", {"batches": [[1, 32, math.inf, 1.0, 1.0]], "boots": []}),
+        ("traffic", {"law": {"kind": "poisson", "rate_rps": 5.0}, "fitted_bins": math.inf, "regime_bin": 0}),
+        ("best", {"min_scale": math.nan}),
+        ("best", [[[]]]),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused_as_a_whole(tmp_path, key, value):
+    run = Rehearsal(tmp_path, PoissonProcess(6), duration_s=1)
+    view = view_of(run)
+    law = {"law": {"kind": "poisson", "rate_rps": 5.0}, "fitted_bins": 40, "regime_bin": 0}
+    profile = {"batches": [[1, 32, 5, 0.05, 0.001]], "boots": []}
+    sound = {"schema": 1, "margin": 1.2, "traffic": law, "profile": profile, "best": None}
+    with pytest.raises(BadInputError):
+        view.restore(sound | {key: value})
+    assert (view.margin, view.best, view.traffic.law, view.profiler.batches) == (1.0, None, None, 0)
+    view.restore(sound)
+    assert (view.margin, view.profiler.batches) == (1.2, 5)
+
+
+def test_a_law_nested_without_end_is_refused(tmp_path):
+    law = {"kind": "poisson", "rate_rps": 5.0}
+    for _ in range(5000):
+        law = {"kind": "phases", "phases": [{"duration_s": 1.0, "arrivals": law}]}
+    traffic = {"law": law, "fitted_bins": 40, "regime_bin": 0}
+    state = {"schema": 1, "margin": 1.2, "traffic": traffic, "profile": {"batches": [], "boots": []}, "best": None}
+    with pytest.raises(BadInputError):
+        view_of(Rehearsal(tmp_path, PoissonProcess(6), duration_s=1)).restore(state)

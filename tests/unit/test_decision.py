@@ -118,3 +118,17 @@ def test_advice_that_nobody_follows_keeps_the_setting():
     document = decide(found(max_scale=1, burst_missed=0.1), HERE, present=PRESENT).to_document(is_only_advice=True)
     assert document["action"] == "keep"
     assert document["reason"].startswith("keep: recommended, rate rose")
+
+
+def test_a_change_that_gives_up_the_objective_says_so():
+    result = found(max_batch_size=16, excess=0.4, attainment=0.3, cost_per_s_usd=1e-5)
+    assert (
+        "the objective is then predicted to be missed (70 % of windows)" in decide(result, HERE, present=PRESENT).reason
+    )
+
+
+@pytest.mark.parametrize("excess", [-0.5, 0.4])
+def test_where_nothing_costs_anything_a_decision_is_made_all_the_same(excess):
+    free = replace(FINE, excess=excess, cost_per_s_usd=0.0, cost_per_million_usd=0.0, burst_cost_usd=0.0)
+    decision = decide(found(free, max_batch_size=16, excess=-0.6), HERE, present=PRESENT)
+    assert decision.action == ("apply" if excess > 0 else "keep")

@@ -28,6 +28,8 @@ def test_a_base_url_is_taken_apart(url: str, target: Target, authority: str):
         "",
         "127.0.0.1:8080",
         "ftp://x",
+        "http://" + "a" * 64 + ".example",
+        "http://a..b",
         "http://",
         "http://x:99999",
         "http://x:port",

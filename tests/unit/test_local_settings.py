@@ -34,11 +34,50 @@ def test_settings_survive_the_way_through_json(tmp_path):
         ({"autoscaler": {"window": 6}}, "unknown setting 'window'"),
         ({"shape": {"vcpu": "two"}}, "vcpu needs a number"),
         ({"server_cpus": [4096]}, "no core 4096"),
+        ({"server_cpus": 1}, "server_cpus needs a list"),
+        ({"server_cpus": [True]}, "server_cpus needs a list"),
+        ({"autoscaler": {"tick_s": 0}}, "tick_s needs a number of at least 0.01, got 0"),
+        ({"autoscaler": {"window_s": -1}}, "window_s needs a number"),
+        ({"autoscaler": {"max_scale_up_rate": 0.5}}, "max_scale_up_rate needs a number of at least 1"),
+        ({"autoscaler": {"target_burst_capacity": None}}, "target_burst_capacity needs a number"),
+        ({"autoscaler": {"target_burst_capacity": math.inf}}, "target_burst_capacity needs a number"),
+        ({"autoscaler": {"window_s": 10**400}}, "window_s needs a number"),
+        ({"shape": {"cores": 0}}, "cores needs a number"),
+        ({"shape": {"cores": math.nan}}, "cores needs a number"),
+        ({"shape": {"max_instances": 0}}, "max_instances needs a whole number of at least 1"),
+        ({"shape": {"max_instances": 1.5}}, "max_instances needs a whole number"),
+        ({"shape": {"max_instances": "1"}}, "max_instances needs a whole number"),
+        ({"shape": {"max_instances": None}}, "max_instances needs a whole number"),
+        ({"listen": 8080}, "listen needs a text"),
+        ({"admin": None}, "admin needs a text"),
+        ({"service": 7}, "service needs a name"),
+        ({"service": "a/../b"}, "service needs a name"),
+        ({"command": "server"}, "command needs a list of words"),
+        ({"command": ["server", 1]}, "command needs a list of words"),
+        ({"generation": "1"}, "generation needs a whole number"),
+        ({"initial_scale": -1}, "initial_scale needs a whole number"),
+        ({"initial_scale": 1.5}, "initial_scale needs a whole number"),
+        ({"most_workers": 257}, "most_workers needs a whole number from 1 to 256"),
+        ({"environment": []}, "environment needs an object of texts"),
+        ({"environment": {"A": 1}}, "environment needs an object of texts"),
+        ({"started_at_s": "now"}, "started_at_s needs a number"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(tmp_path, document, message):
     with pytest.raises(BadInputError, match=message):
         settings_from_document(document, run_folder=tmp_path, where="settings.json")
+
+
+@pytest.mark.parametrize("cores", [None, math.inf])
+def test_cores_without_bound_may_be_told(tmp_path, cores):
+    settings = settings_from_document({"shape": {"cores": cores}}, run_folder=tmp_path, where="x")
+
+    assert math.isinf(settings.shape.cores)
+
+
+def test_more_workers_than_a_server_takes_are_refused(tmp_path):
+    with pytest.raises(BadInputError, match="most_workers: needs a whole number from 1 to 256, got 257"):
+        ActivatorSettings(run_folder=tmp_path, most_workers=257)
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path):

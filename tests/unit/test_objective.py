@@ -77,6 +77,13 @@ def test_the_margin_scales_latency():
     assert not careful.is_feasible
 
 
+def test_a_setting_that_misses_by_the_margin_alone_does_not_keep_its_windows():
+    slow = world(service=TokenServiceTimes(per_batch_s=0.4), margin=1.5)
+    seen = evaluate(ServingConfig(), (scenario(1),), slow)
+    assert not seen.is_feasible
+    assert seen.attainment == 0
+
+
 def test_a_burst_does_not_decide_about_the_objective():
     seen = evaluate(ServingConfig(max_batch_size=1, max_scale=1), (scenario(10), scenario(300, "burst")), world())
     assert seen.is_feasible

@@ -54,3 +54,9 @@ def test_instances_are_billed_from_start_to_stop_inside_the_window():
     ]
     cost = instances_cost_usd(rows, ClusterPrices(1.0, 0.1), 10.0, 20.0)
     assert cost == pytest.approx(10 * 2.1 + 5 * 1.05)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
+def test_a_name_that_no_price_list_can_have_is_refused(name):
+    with pytest.raises(BadInputError, match="give a file, or one of 2026-09"):
+        load_prices(name)

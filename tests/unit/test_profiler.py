@@ -8,6 +8,7 @@ import pytest
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import InstanceShape, ServingConfig
 from controller.domain.token_lengths import TokenLengths
+from controller.errors import BadInputError
 from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
 from controller.telemetry.merge import HeartbeatMerge
 
@@ -118,3 +119,66 @@ def test_capacity_is_that_of_full_batches():
     assert capacity_rps(service, lengths, ServingConfig(max_batch_size=1)) == pytest.approx(1 / 0.015)
     assert capacity_rps(service, lengths, ServingConfig(max_batch_size=8)) == pytest.approx(8 / 0.05)
     assert math.isclose(capacity_rps(service, lengths, ServingConfig(batch_tokens=60)), 1 / 0.015)
+
+
+def test_a_restored_profile_does_not_age_by_the_age_of_the_run(merge):
+    before = Profiler(ONE_CORE)
+    say(merge, 1, 100)
+    before.observe(merge.instances(), 3000.0, live=1)
+    after = Profiler(ONE_CORE)
+    after.restore(before.to_document())
+    after.observe(merge.instances(), 3001.0, live=1)
+    after.observe(merge.instances(), 3301.0, live=1)
+    assert after.batches == pytest.approx(50)
+
+
+def test_a_server_that_outlives_many_others_is_not_counted_twice_after_a_restart(merge):
+    before = Profiler(ONE_CORE)
+    for seq in range(1, 101):
+        say(merge, seq, 1, boot_id=f"short{seq}")
+        say(merge, seq, 10 + seq, boot_id="long")
+        before.observe(merge.instances(), float(seq), live=1)
+    after = Profiler(ONE_CORE)
+    after.restore(before.to_document())
+    counted = after.batches
+    say(alone := HeartbeatMerge(), 101, 110, boot_id="long")
+    after.observe(alone.instances(), 100.0, live=1)
+    assert after.batches == pytest.approx(counted)
+
+
+def test_a_second_restart_still_knows_the_boots_of_the_first(merge):
+    first, second, third = Profiler(ONE_CORE), Profiler(ONE_CORE), Profiler(ONE_CORE)
+    say(merge, 1, 100)
+    first.observe(merge.instances(), 0.0, live=1)
+    second.restore(first.to_document())
+    third.restore(second.to_document())
+    third.observe(merge.instances(), 0.0, live=1)
+    assert third.batches == pytest.approx(100)
+
+
+def test_each_start_is_remembered_once_however_many_servers_there_are(merge):
+    profiler = Profiler(ONE_CORE)
+    for number in range(20):
+        say(merge, 1, 10, boot_id=f"b{number}", start_s=0.1)
+    profiler.observe(merge.instances(), 1.0, live=1)
+    for number in range(16):
+        say(merge, 2 + number, 10, boot_id=f"c{number}", start_s=0.5)
+        profiler.observe(merge.instances(), 2.0 + number, live=1)
+    assert profiler.shape().cold_start_s == 0.5
+
+
+def test_a_start_that_is_told_after_the_first_word_counts(merge):
+    profiler = Profiler(ONE_CORE)
+    say(merge, 1, 10)
+    profiler.observe(merge.instances(), 1.0, live=1)
+    say(merge, 2, 10, start_s=0.3)
+    profiler.observe(merge.instances(), 2.0, live=1)
+    assert profiler.shape().cold_start_s == 0.3
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 10**400], ids=["nan", "inf", "huge"])
+def test_a_state_with_a_number_that_is_none_is_refused_as_a_whole(number):
+    profiler = Profiler(ONE_CORE)
+    with pytest.raises(BadInputError, match="needs a finite number"):
+        profiler.restore({"batches": [[1, 32, 5, 0.05, 0.001], [2, 64, number, 0.1, 0.1]], "boots": []})
+    assert profiler.batches == 0

@@ -13,6 +13,8 @@ from controller.errors import BadInputError
 
 OK = RequestRow(0, 1.0, 1.001, 1.25, 200, "ok", 12)
 LOST = RequestRow(1, 2.0, 2.0, math.nan, 0, "error", 30)
+REQUESTS = b"index,intended_s,sent_s,done_s,status,class,tokens\n"
+INSTANCES = b"instance,revision,started_s,ready_s,stopped_s,vcpu,memory_mb\n"
 WARM_UP = RequestRow(2, 0.5, 0.5, 0.6, 200, "warm_up", 9)
 
 
@@ -44,6 +46,38 @@ def test_a_broken_request_log_names_the_line(tmp_path, text, named):
     path.write_text(text)
     with pytest.raises(BadInputError, match=named):
         read_request_log(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\xff\xfe\x00", "is no table of text"),
+        (REQUESTS + b"0,1,1,1,200,ok," + b"x" * 200_000, "is no table of text"),
+        (REQUESTS + b"0,1,1,1,200,ok,99999999999999999999\n", "line 2: needs whole numbers up to"),
+        (REQUESTS + b"0,1,1,1,200,ok,1" + b"0" * 5000 + b"\n", "line 2: needs 7 cells with numbers"),
+    ],
+)
+def test_a_request_log_that_is_no_table_or_holds_a_huge_number_is_refused_in_one_line(tmp_path, content, named):
+    path = tmp_path / "requests.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=named) as caught:
+        read_request_log(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\xff\xfe\x00", "is no table of text"),
+        (INSTANCES + b"a," + b"x" * 200_000, "is no table of text"),
+        (INSTANCES + b"a,1,0,0,1,1,1" + b"0" * 400 + b"\n", "line 2: needs a memory_mb up to"),
+    ],
+)
+def test_an_instance_log_that_is_no_table_or_holds_a_huge_number_is_refused_in_one_line(tmp_path, content, named):
+    path = tmp_path / "instances.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=named):
+        read_instance_log(path)
 
 
 def test_a_missing_log_names_the_file_and_the_remedy(tmp_path):

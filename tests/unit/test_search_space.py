@@ -72,3 +72,18 @@ def test_neighbours_differ_in_one_knob():
 def test_knobs_that_are_not_searched_keep_their_value():
     present = ServingConfig(container_concurrency=12, max_queue_length=500)
     assert all(each.container_concurrency == 12 for each in space(present=present).one_at_a_time(present))
+
+
+def test_a_least_scale_that_the_user_bounded_raises_the_most():
+    searched = space({"min_scale": (2, 4)})
+    for place in range(len(searched.values["max_scale"])):
+        found = searched.setting(searched.places(DEFAULT) | {"min_scale": 2, "max_scale": place})
+        assert found.min_scale >= 2
+    found = searched.setting(searched.places(DEFAULT) | {"min_scale": 2, "max_scale": 0})
+    assert (found.min_scale, found.max_scale) == (2, 2)
+
+
+def test_a_most_that_the_user_bounded_below_the_least_is_kept():
+    searched = space({"min_scale": (3, 4), "max_scale": (1, 2)})
+    found = searched.setting(searched.places(DEFAULT) | {"min_scale": 0, "max_scale": 1})
+    assert (found.min_scale, found.max_scale) == (2, 2)

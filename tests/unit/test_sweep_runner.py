@@ -265,3 +265,20 @@ def test_an_infinite_latency_is_written_as_null_and_read_as_infinite(tmp_path):
 
     assert json.loads((tmp_path / "trials.json").read_text())[0]["p99_s"] is None
     assert math.isinf(read_records(tmp_path / "trials.json")[0].figures.p99_s)
+
+
+def test_a_full_disk_at_the_start_leaves_a_folder_that_can_be_used_again(tmp_path, monkeypatch):
+    whole = Path.write_text
+
+    def full(path, content, **options):
+        whole(path, content[:5], **options)
+        raise OSError(28, "No space left on device")
+
+    folder = SweepFolder(tmp_path / "out", {"model": "fake"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(BadInputError, match=r"sweep.json: cannot be written \(No space left on device\)"):
+            folder.open(resume=False)
+
+    assert [path.name for path in folder.path.iterdir()] == ["trials"]
+    assert folder.open(resume=False) == []

@@ -20,7 +20,14 @@ def test_a_histogram_keeps_its_shares_and_its_rare_lengths():
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("", "at least one"), ("8\n-1\n", "at least 1"), ("8\nx\n", "whole number")]
+    ("text", "named"),
+    [
+        ("", "at least one"),
+        ("8\n-1\n", "at least 1"),
+        ("8\nx\n", "whole number"),
+        ("9" * 20, r"below 2\^63"),
+        ("9" * 5000, "whole number"),
+    ],
 )
 def test_a_bad_file_is_named(tmp_path, text, named):
     path = tmp_path / "lengths.txt"

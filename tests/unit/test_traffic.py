@@ -1,10 +1,14 @@
 """The present phase, the regime around it, and that an alarm is not a regime change."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from controller.domain.arrival_map import Map, mmpp
 from controller.domain.arrival_process import PoissonProcess, sample_arrivals
+from controller.errors import BadInputError
 from controller.monitor.detection import confirm_regime, default_detection, fit_law
 from controller.monitor.traffic import Traffic
 
@@ -109,3 +113,24 @@ def test_a_restart_goes_on_with_the_regime(rng):
     feed(rng.poisson(30, 40), first=60, traffic=after)
     assert after.regime_bin == before.regime_bin
     assert after.law.rate_rps == pytest.approx(before.law.rate_rps)
+
+
+def test_the_law_of_a_long_regime_is_fitted_anew_now_and_then(rng):
+    fitted = []
+
+    def fit(counts):
+        fitted.append(len(counts))
+        return PoissonProcess(float(counts.mean()))
+
+    detection = replace(default_detection(), confirm=lambda _: None, fit=fit)
+    feed(rng.poisson(5, 2400), traffic=Traffic(detection))
+    late = [bins for bins in fitted if bins == 900]
+    assert 4 <= len(late) <= 6
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 10**400], ids=["nan", "inf", "huge"])
+def test_a_state_with_a_number_that_is_none_is_refused(number):
+    traffic = Traffic(default_detection())
+    with pytest.raises(BadInputError, match="needs a finite number"):
+        traffic.restore({"law": {"kind": "poisson", "rate_rps": 5.0}, "fitted_bins": number, "regime_bin": 0})
+    assert traffic.law is None

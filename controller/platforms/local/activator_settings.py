@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import time
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,9 +14,37 @@ from controller.domain.serving_config import AutoscalerSettings, InstanceShape, 
 from controller.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 Numbers = TypeVar("Numbers", AutoscalerSettings, InstanceShape)
+
+MOST_WORKERS = 256
+"""The server's own bound."""
+_LARGEST = 2**53
+"""Beyond it a number of JSON is no longer exact."""
+_LOWEST: dict[str, float] = {
+    "window_s": 0.1,
+    "panic_window_percentage": 1,
+    "panic_threshold_percentage": 1,
+    "target_utilization_percentage": 1,
+    "target_burst_capacity": -1,
+    "max_scale_up_rate": 1,
+    "max_scale_down_rate": 1,
+    "scale_down_delay_s": 0,
+    "scale_to_zero_grace_period_s": 0,
+    "scale_to_zero_pod_retention_period_s": 0,
+    "tick_s": 0.01,
+    "vcpu": 0.001,
+    "memory_mb": 1,
+    "cores": 0.001,
+    "cold_start_s": 0,
+    "cold_start_cpu_s": 0,
+    "max_instances": 1,
+}
+"""By setting of the autoscaler and of the shape. A tick of nothing would never let the loop rest."""
+_WHOLE = {"memory_mb", "max_instances"}
+_MAY_BE_INFINITE = {"cores"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +81,8 @@ class ActivatorSettings:
     """Wall clock at which the run's clock shows 0."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.most_workers <= MOST_WORKERS:
+            raise BadInputError(f"most_workers: needs a whole number from 1 to {MOST_WORKERS}, got {self.most_workers}")
         missing = self.server_cpus - _usable_cpus()
         if missing:
             raise BadInputError(
@@ -89,6 +121,9 @@ def settings_from_document(document: object, *, run_folder: Path, where: str) ->
     unknown = sorted(values.keys() - known)
     if unknown:
         raise BadInputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    for name, (fits, needs) in _RULES.items():
+        if name in values and not fits(values[name]):
+            raise BadInputError(f"{where}: {name} needs {needs}, got {_shown(values[name])}")
     try:
         if "config" in values:
             values["config"] = ServingConfig.from_document(values["config"], where=f"{where}: config")
@@ -96,8 +131,8 @@ def settings_from_document(document: object, *, run_folder: Path, where: str) ->
             values["autoscaler"] = read_numbers(AutoscalerSettings(), values["autoscaler"], f"{where}: autoscaler")
         if "shape" in values:
             values["shape"] = read_numbers(InstanceShape(), values["shape"], f"{where}: shape")
-        values["command"] = tuple(str(word) for word in values.get("command", ()))
-        values["server_cpus"] = frozenset(int(cpu) for cpu in values.get("server_cpus", ()))
+        values["command"] = tuple(values.get("command", ()))
+        values["server_cpus"] = frozenset(values.get("server_cpus", ()))
         return ActivatorSettings(run_folder=run_folder, **values)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"{where}: {error}") from error
@@ -113,16 +148,16 @@ def read_settings(path: Path | None, *, run_folder: Path) -> ActivatorSettings:
         return ActivatorSettings(run_folder=run_folder)
     try:
         document: object = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f"{path}: cannot be read ({error}); give a JSON document of settings") from error
     return settings_from_document(document, run_folder=run_folder, where=str(path))
 
 
 def read_numbers(defaults: Numbers, document: object, where: str) -> Numbers:
-    """Return the settings with the numbers of a JSON object; null is infinity.
+    """Return the settings with the numbers of a JSON object; null is infinity, where that means something.
 
     Raises:
-        BadInputError: not an object, an unknown name, or no number of at least -1.
+        BadInputError: not an object, an unknown name, or no number in its range.
     """
     if not isinstance(document, dict):
         raise BadInputError(f"{where}: needs an object, got {type(document).__name__}")
@@ -131,19 +166,79 @@ def read_numbers(defaults: Numbers, document: object, where: str) -> Numbers:
         if name not in {each.name for each in fields(defaults)}:
             known = ", ".join(each.name for each in fields(defaults))
             raise BadInputError(f"{where}: unknown setting {name!r}; known are {known}")
-        number = float("inf") if value is None else value
-        if isinstance(number, bool) or not isinstance(number, int | float) or not number >= -1:
-            raise BadInputError(f"{where}: {name} needs a number, got {value!r}")
-        values[name] = number
+        values[name] = _read_number(name, value, where)
     return replace(defaults, **values)
+
+
+def _read_number(name: str, value: object, where: str) -> float:
+    if name in _MAY_BE_INFINITE and (value is None or value == math.inf):
+        return math.inf
+    low = _LOWEST[name]
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= _LARGEST:
+        if name not in _WHOLE:
+            return value
+        if value == int(value):
+            return int(value)
+    kind = "a whole number" if name in _WHOLE else "a number"
+    raise BadInputError(f"{where}: {name} needs {kind} of at least {low:g}, got {_shown(value)}")
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _is_list_of(value: object, fits: Callable[[object], bool]) -> bool:
+    return isinstance(value, list | tuple) and all(fits(each) for each in cast("Sequence[object]", value))
+
+
+def _is_environment(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    pairs = cast("dict[object, object]", value).items()
+    return all(_is_text(text) and isinstance(name, str) and re.fullmatch(r"[^=\0]+", name) for name, text in pairs)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+
+
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "listen": (_is_text, "a text such as 127.0.0.1:8080"),
+    "admin": (_is_text, "a text such as 127.0.0.1:0"),
+    # It becomes part of the names of instances and of their logs.
+    "service": (
+        lambda value: isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", value)),
+        "a name of at most 200 letters, digits, dots and dashes",
+    ),
+    "command": (lambda value: _is_list_of(value, _is_text), "a list of words"),
+    "generation": (lambda value: _is_whole(value, 0, _LARGEST - 1), "a whole number from 0 to 2^53 - 1"),
+    "initial_scale": (lambda value: _is_whole(value, 0, _LARGEST), "a whole number of at least 0"),
+    "most_workers": (
+        lambda value: _is_whole(value, 1, MOST_WORKERS),
+        f"a whole number from 1 to {MOST_WORKERS}",
+    ),
+    "server_cpus": (
+        lambda value: _is_list_of(value, lambda cpu: _is_whole(cpu, 0, _LARGEST)),
+        "a list of core numbers such as [0, 1]",
+    ),
+    "environment": (_is_environment, 'an object of texts such as {"NAME": "value"}'),
+    "started_at_s": (_is_time, "a number of seconds of at least 0"),
+}
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
 
 
 def _numbers_document(settings: AutoscalerSettings | InstanceShape) -> dict[str, float | None]:
     values = {each.name: float(getattr(settings, each.name)) for each in fields(settings)}
-    whole = {"memory_mb", "max_instances"}
     # JSON has no infinity.
     return {
-        name: None if value == float("inf") else int(value) if name in whole else value
+        name: None if value == float("inf") else int(value) if name in _WHOLE else value
         for name, value in values.items()
     }
 

@@ -6,7 +6,6 @@ GET /state, PUT /config {"config": {…}, "generation": n}, GET /instances, POST
 from __future__ import annotations
 
 import hmac
-import json
 import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -51,7 +50,8 @@ def admin_app(service: LocalService, *, secret: str, stop: asyncio.Event) -> web
     async def config(request: web.Request) -> web.Response:
         try:
             wanted, generation = _wanted(await request.json())
-        except (BadInputError, json.JSONDecodeError, RecursionError) as error:
+        except (BadInputError, ValueError, LookupError, RecursionError) as error:
+            # ValueError: no JSON, or bytes that are not of its charset; LookupError: a charset that Python has not.
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(service.apply(wanted, generation))
 
@@ -72,9 +72,13 @@ def _wanted(document: object) -> tuple[ServingConfig, int | None]:
         raise BadInputError("config: needs an object with the key config")
     body = cast("dict[str, Any]", document)
     generation: object = body.get("generation")
-    if isinstance(generation, bool) or not (generation is None or isinstance(generation, int)):
-        raise BadInputError(f"generation: needs a whole number, got {generation!r}")
-    return ServingConfig.from_document(body.get("config"), where="config"), generation
+    config = ServingConfig.from_document(body.get("config"), where="config")
+    if generation is None:
+        return config, None
+    # The server's own range: an instance refuses a setting with any other generation.
+    if isinstance(generation, bool) or not isinstance(generation, int) or not 0 <= generation < 2**53:
+        raise BadInputError("generation: needs a whole number from 0 to 2^53 - 1; leave it out for the next one")
+    return config, generation
 
 
 def _finite(value: object) -> object:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
 LARGEST_HEAD_BYTES = 64 * 1024
+LARGEST_TRAILER_BYTES = 8 * 1024
+"""Trailers of a chunked body are read and dropped: the body is forwarded whole, without chunks."""
+MOST_QUEUED = 64
+"""Pipelined requests that wait for the one before them; beyond it, or with bodies of one largest body, no more is read.
+"""
 REQUEST_TIMEOUT_S = 30.0
 """Deadline of a request that states none; the server's default."""
 _TIMEOUT_HEADER = b"x-tidegate-timeout-s"
@@ -34,8 +39,10 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._present: FrontRequest | None = None
         self._next: deque[tuple[FrontRequest, bool]] = deque()
+        self._next_bytes = 0
+        self._refusal: tuple[int, str, str] | None = None
         self._keeps_alive = True
-        self._is_head = False
+        self._is_pumping = self._is_paused = False
         self.on_message_begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -47,17 +54,20 @@ class ClientConnection(asyncio.Protocol):
         del exc
         self._transport = None
         self._next.clear()
+        self._next_bytes = 0
         if self._present is not None:
             self._present.is_gone = True
             self._front.forget(self._present)
             self._present = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse what came; behind something that was refused nothing can be told apart any more."""
+        if self._refusal is not None:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(501, "Not Implemented", "this activator does not upgrade connections")
+            self._refuse(501, "Not Implemented", "this activator does not upgrade connections; send plain HTTP/1.1")
         except httptools.HttpParserError as error:
             self._refuse(400, "Bad Request", f"not HTTP/1.1: {error}")
 
@@ -67,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._body: list[bytes] = []
         self._size = 0
+        self._is_head_complete = False
         self._timeout: bytes | None = None
 
     def on_url(self, url: bytes) -> None:
@@ -75,7 +86,13 @@ class ClientConnection(asyncio.Protocol):
         self._bound_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
+        """Take one header; one that comes after the body is dropped."""
+        if self._is_head_complete:
+            self._trailer_size += len(name) + len(value)
+            if self._trailer_size > LARGEST_TRAILER_BYTES:
+                message = f"trailers may have {LARGEST_TRAILER_BYTES} bytes"
+                self._refuse(431, "Request Header Fields Too Large", message)
+            return
         self._bound_head(len(name) + len(value))
         lower = name.lower()
         if lower == _TIMEOUT_HEADER:
@@ -86,8 +103,9 @@ class ClientConnection(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Count the body apart from the head."""
-        self._size = 0
+        """Count the body and its trailers apart from the head."""
+        self._size = self._trailer_size = 0
+        self._is_head_complete = True
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -99,8 +117,10 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand a whole request on."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing() or self._refusal is not None:
             return
+        if self._parser.should_upgrade():
+            return  # `data_received` answers it; its body is not read, so there is nothing to forward
         now_s = self._front.now()
         timeout_s = _seconds(self._timeout)
         if self._timeout is not None and timeout_s is None:
@@ -116,15 +136,39 @@ class ClientConnection(asyncio.Protocol):
             has_own_timeout=timeout_s is not None,
             answer=self._send_head_only if method == b"HEAD" else self._send,
         )
-        keeps_alive = self._parser.should_keep_alive()
-        if self._present is None:
-            self._begin(request, keeps_alive=keeps_alive)
-        else:
-            self._next.append((request, keeps_alive))
+        self._next.append((request, self._parser.should_keep_alive()))
+        self._next_bytes += len(request.body)
+        self._pump()
 
-    def _begin(self, request: FrontRequest, *, keeps_alive: bool) -> None:
-        self._present, self._keeps_alive = request, keeps_alive
-        self._front.submit(request)
+    def _pump(self) -> None:
+        """Begin what is next. A loop: an answer may come inside `submit`, and thousands of requests may be queued."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._present is None and self._transport is not None and not self._transport.is_closing():
+                if self._next:
+                    self._present, self._keeps_alive = self._next.popleft()
+                    self._next_bytes -= len(self._present.body)
+                    self._front.submit(self._present)
+                elif self._refusal is not None:
+                    self._hang_up(self._transport, *self._refusal)
+                else:
+                    break
+        finally:
+            self._is_pumping = False
+        self._pace()
+
+    def _pace(self) -> None:
+        """Read no more while too much is queued, so that a client that only sends cannot fill the memory."""
+        is_full = len(self._next) > MOST_QUEUED or self._next_bytes > LARGEST_BODY_BYTES
+        if self._transport is None or self._transport.is_closing() or is_full == self._is_paused:
+            return
+        self._is_paused = is_full
+        if is_full:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _send_head_only(self, head: bytes, body: bytes) -> None:
         self._send(head, body, b"")
@@ -137,11 +181,10 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(
             b"%b\r\nContent-Length: %d%b%b" % (head, len(body), ending, body if sent is None else sent)
         )
-        if not self._keeps_alive:
+        if self._keeps_alive:
+            self._pump()
+        else:
             self._transport.close()
-        elif self._next:
-            request, keeps_alive = self._next.popleft()
-            self._begin(request, keeps_alive=keeps_alive)
 
     def _bound_head(self, size: int) -> None:
         self._size += size
@@ -149,12 +192,15 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(431, "Request Header Fields Too Large", f"a head may have {LARGEST_HEAD_BYTES} bytes")
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
-        """Answer what cannot be a request, and hang up."""
-        if self._transport is None or self._transport.is_closing():
-            return
+        """Answer what cannot be a request once everything before it is answered, and hang up."""
+        if self._refusal is None:
+            self._refusal = (status, reason, message)
+            self._pump()
+
+    def _hang_up(self, transport: asyncio.Transport, status: int, reason: str, message: str) -> None:
         head, body = plain_answer(status, reason, message)
-        self._transport.write(b"%b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (head, len(body), body))
-        self._transport.close()
+        transport.write(b"%b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (head, len(body), body))
+        transport.close()
 
 
 def _seconds(value: bytes | None) -> float | None:

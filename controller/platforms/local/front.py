@@ -97,6 +97,9 @@ class Front:
     def retry(self, request: FrontRequest) -> None:
         """Take back a request that an instance refused before it was sent; it goes to the head of the buffer."""
         self._change(self.now(), 1)
+        if self._is_closed:
+            self._refuse(request, 503, "Service Unavailable", CLOSING)
+            return
         self._waiting.appendleft(request)
         self._poke()
         self.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,6 @@ def plain_answer(status: int, reason: str, message: str, *extra: str) -> tuple[b
         message: what went wrong and what to do.
         extra: further header lines.
     """
-    body = b'{"error":"%s"}' % message.replace("\\", "\\\\").replace('"', '\\"').encode()
+    body = json.dumps({"error": message}, separators=(",", ":")).encode()  # last words of a server hold anything
     lines = [f"HTTP/1.1 {status} {reason}", "Content-Type: application/json", *extra]
     return "\r\n".join(lines).encode(), body

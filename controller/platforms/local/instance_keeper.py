@@ -53,6 +53,9 @@ class InstanceKeeper:
         self.revision = 1
         self.instances: list[LocalInstance] = []
         """Every instance so far, oldest first."""
+        self.living: list[LocalInstance] = []
+        """Those that have not ended; what is asked for each request must not depend on how many have."""
+        self._serial = 0
         self.decision = ScaleDecision(max(service.initial_scale, service.config.min_scale), False, -1.0, "start")  # noqa: FBT003  panic
         self._service, self._launch, self._front = service, launch, front
         self._autoscaler = Autoscaler(
@@ -66,12 +69,12 @@ class InstanceKeeper:
     @property
     def ready(self) -> list[LocalInstance]:
         """Instances that take requests."""
-        return [each for each in self.instances if each.state == "ready"]
+        return [each for each in self.living if each.state == "ready"]
 
     @property
     def starting(self) -> list[LocalInstance]:
         """Instances that are on their way to readiness."""
-        return [each for each in self.instances if each.state == "starting"]
+        return [each for each in self.living if each.state == "starting"]
 
     def revision_name(self, revision: int) -> str:
         """Return a revision as it is shown."""
@@ -82,7 +85,8 @@ class InstanceKeeper:
         """Why the newest instance did not start; None when the last start went well."""
         if not self._failed_starts:
             return None
-        return next((each.last_words() for each in reversed(self.instances) if each.exit_code is not None), "")
+        ended = (each for each in reversed(self.instances) if each.state == "stopped")
+        return next((each.last_words() for each in ended), "")
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -112,6 +116,7 @@ class InstanceKeeper:
     def begin_revision(self) -> None:
         """Replace every instance by a new one, without a request lost."""
         self.revision += 1
+        self._serial = 0
         self._reconcile()
 
     def set_environment(self, environment: dict[str, str]) -> None:
@@ -122,7 +127,7 @@ class InstanceKeeper:
         """End every instance and wait until all are reaped."""
         self._is_closing = True
         self._front.close()
-        for instance in self.instances:
+        for instance in self.living:
             instance.drain(at_once=True)
         while self._lives:
             await asyncio.wait(tuple(self._lives))
@@ -143,7 +148,7 @@ class InstanceKeeper:
             return
         members = [
             Member(each.name, each.revision, "ready" if each.state == "ready" else "starting", each.in_flight)
-            for each in self.instances
+            for each in self.living
             if each.state in ("starting", "ready")
         ]
         most = self._service.shape.max_instances
@@ -151,15 +156,16 @@ class InstanceKeeper:
         if monotonic() >= self._not_before_s:
             for _ in range(plan.start):
                 self._start()
-        for instance in self.instances:
+        for instance in self.living:
             if instance.name in plan.drain:
                 self._withdraw(instance)
 
     def _start(self) -> None:
-        serial = sum(each.revision == self.revision for each in self.instances) + 1
-        name = f"{self.revision_name(self.revision)}-{serial}"
+        self._serial += 1
+        name = f"{self.revision_name(self.revision)}-{self._serial}"
         instance = LocalInstance(name, self.revision, self.config.container_concurrency, self._launch)
         self.instances.append(instance)
+        self.living.append(instance)
         life = asyncio.get_running_loop().create_task(self._live(instance))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
@@ -171,16 +177,16 @@ class InstanceKeeper:
 
         try:
             await instance.start(released=self._front.done, refused=refused)
-        except OSError as error:
-            _log.warning("instance_not_spawned instance=%s why=%s", instance.name, error)
-            self._bury(instance)
-            return
-        if await instance.wait_ready() and not self._is_closing:
-            self._failed_starts = 0
-            self._front.ready.append(instance)
-            self._reconcile()
-            self._front.release()
-        await instance.wait_ended()
+            if await instance.wait_ready() and not self._is_closing:
+                self._failed_starts = 0
+                self._front.ready.append(instance)
+                self._reconcile()
+                self._front.release()
+            await instance.wait_ended()
+        except Exception as error:  # noqa: BLE001  outermost loop of one life: else its place is taken for ever
+            is_known = isinstance(error, OSError)
+            _log.warning("instance_failed instance=%s why=%s", instance.name, error, exc_info=not is_known)
+            await instance.abandon(str(error) or type(error).__name__)
         self._bury(instance)
 
     def _withdraw(self, instance: LocalInstance) -> None:
@@ -189,6 +195,7 @@ class InstanceKeeper:
         instance.drain()
 
     def _bury(self, instance: LocalInstance) -> None:
+        self.living.remove(instance)
         with contextlib.suppress(ValueError):
             self._front.ready.remove(instance)
         if instance.is_wanted_gone or self._is_closing:

@@ -44,6 +44,8 @@ class Launch:
     cpus: frozenset[int]
     """Cores that instances may use; empty for all."""
     log_folder: Path
+    ready_within_s: float = 60.0
+    """A process that is not ready by then is killed: a start that hangs would hold its place for ever."""
 
 
 class LocalInstance:
@@ -65,6 +67,8 @@ class LocalInstance:
         self.started_s = monotonic()
         self.ready_s = self.stopped_s = math.nan
         self.exit_code: int | None = None
+        self.failure: str | None = None
+        """Why it did not become ready, where its log cannot know."""
         self.log_path = launch.log_folder / f"{name}.log"
         self._launch = launch
         self._process: asyncio.subprocess.Process | None = None
@@ -105,15 +109,21 @@ class LocalInstance:
 
         Raises:
             OSError: the machine refuses another process or file.
+            Exception: whatever else keeps a process from being spawned; `abandon` cleans up after any.
         """
         self._released = released
         try:
             await self._spawn(refused)
-        except OSError:
-            self.state, self.stopped_s = "stopped", monotonic()
-            raise
         finally:
             self._spawned.set()
+
+    async def abandon(self, why: str) -> None:
+        """Kill what there is of it, after an error in its handling."""
+        self.failure = why
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self.exit_code = await self._process.wait()
+        self.state, self.stopped_s = "stopped", monotonic()
 
     async def _spawn(self, refused: Callable[[FrontRequest], None]) -> None:
         # The socket listens before the exec, so there is no port to race for; our copy is closed, so that a dead
@@ -142,14 +152,20 @@ class LocalInstance:
                 )
 
     async def wait_ready(self) -> bool:
-        """Ask until it is ready; False when it ended before that, or is being drained."""
+        """Ask until it is ready; False when it ended before that, took too long, or is being drained."""
         assert self._pool is not None  # noqa: S101  narrows the type; start comes first
         assert self._process is not None  # noqa: S101  the same
         ended = asyncio.ensure_future(self._process.wait())
         try:
             while self.state == "starting" and not ended.done():
+                left_s = self.started_s + self._launch.ready_within_s - monotonic()
+                if left_s <= 0:
+                    within_s = self._launch.ready_within_s
+                    self.failure = f"not ready within {within_s:g} s and killed; its log is {self.log_path}"
+                    self._signal(signal.SIGKILL)
+                    break
                 asked = asyncio.ensure_future(_is_ready(*self._pool.address))
-                await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((ended, asked), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
                 if not asked.done():
                     asked.cancel()
                 elif asked.result() and self.state == "starting":
@@ -184,7 +200,9 @@ class LocalInstance:
         return InstanceRow(self.name, revision, *times, shape.vcpu, shape.memory_mb)
 
     def last_words(self) -> str:
-        """Return the last line of its log."""
+        """Return why it failed: what was noted, or the last line of its log."""
+        if self.failure is not None:
+            return self.failure
         try:
             lines = self.log_path.read_text(errors="replace").strip().splitlines()
         except OSError:

@@ -63,7 +63,7 @@ class LocalService:
             },
             "instances": [
                 {"instance": each.name, "state": each.state, "pid": each.pid, "in_flight": each.in_flight}
-                for each in keeper.instances
+                for each in keeper.living
                 if each.state != "stopped"
             ],
         }
