@@ -138,4 +138,9 @@ def search_space(
             values[name] = inside
         else:
             alone.update((name, each if name in _REAL else int(each)) for each in inside)
+    # A bound of the user on one end of the scale moves the other end, where the present setting is in its way.
+    if alone.get("min_scale", 0) > present.max_scale > 0:
+        alone.setdefault("max_scale", alone["min_scale"])
+    if present.min_scale > alone.get("max_scale", 0) > 0:
+        alone.setdefault("min_scale", alone["max_scale"])
     return SearchSpace(values, replace(present, **alone))

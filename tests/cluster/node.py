@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from certificates import NODE_IP, make_certificates
-from places import BIN, CONTAINERD, IMAGES, KUBECONFIG, NETWORK, RUN, ClusterError, inside, kubectl, run
+from places import BIN, CONTAINERD, IMAGES, KUBECONFIG, NETWORK, RUN, STORE, ClusterError, inside, kubectl, run
 
 PKI = RUN / "pki"
 LOGS = RUN / "logs"
@@ -114,7 +114,7 @@ def stop() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     _remove_networks()
-    for mount in _mounts_below(RUN, CONTAINERD):
+    for mount in _mounts_below(RUN, CONTAINERD, STORE):  # buildah leaves its own
         subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
     for folder in (RUN, CONTAINERD):
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,10 +13,9 @@ import tempfile
 from pathlib import Path
 
 from node import import_image
-from places import HERE, HOME, ClusterError, run
+from places import HERE, HOME, STORE, ClusterError, run
 
 ROOT = HERE.parent.parent
-STORE = HOME / "buildah"
 ARCHIVES = HOME / "own-images"
 BASE = "localhost/python:3.11-slim-bookworm"
 INFERENCE = "dev.local/tidegate-inference:1"

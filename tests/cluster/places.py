@@ -13,6 +13,8 @@ BIN = HOME / "bin"
 """Programs, kept between runs: building them takes ten minutes."""
 IMAGES = HOME / "images"
 MANIFESTS = HOME / "manifests"
+STORE = HOME / "buildah"
+"""Layers of the project's own images, so that only what changed is built again."""
 RUN = HOME / "run"
 """Certificates, logs and state of the cluster that runs now; removed with it."""
 CONTAINERD = Path("/run/tidegate-containerd")

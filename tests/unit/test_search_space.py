@@ -87,3 +87,16 @@ def test_a_most_that_the_user_bounded_below_the_least_is_kept():
     searched = space({"min_scale": (3, 4), "max_scale": (1, 2)})
     found = searched.setting(searched.places(DEFAULT) | {"min_scale": 0, "max_scale": 1})
     assert (found.min_scale, found.max_scale) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("present", "bounds", "expected"),
+    [
+        ({"max_scale": 1}, {"min_scale": (2, 2)}, (2, 2)),
+        ({"min_scale": 3}, {"max_scale": (1, 1)}, (1, 1)),
+    ],
+)
+def test_a_bound_on_one_end_of_the_scale_moves_the_other_where_it_is_in_the_way(present, bounds, expected):
+    shape = InstanceShape(max_instances=6)
+    space = search_space(ServingConfig(**present), shape=shape, workers=1, bounds=bounds)
+    assert (space.fixed.min_scale, space.fixed.max_scale) == expected
