@@ -187,7 +187,8 @@ def _ask_state(folder: Path) -> dict[str, Any]:
 async def _control(target: Target, settings: LoopSettings, journal: Journal) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
     outbox, merge = Outbox(), HeartbeatMerge(started_at_s=target.started_at_s)
     platform = LocalPlatform(target.settings, outbox)
     origin_s = loop.time()
