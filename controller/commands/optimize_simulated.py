@@ -17,7 +17,7 @@ from controller.commands.optimize_exact import CONFIG_KEYS, Answer, Found, large
 from controller.domain.arrival_process import read_arrivals, sample_arrivals
 from controller.domain.prices import load_prices
 from controller.domain.service_time import TokenServiceTimes, read_service_times
-from controller.domain.serving_config import InstanceShape, ServingConfig
+from controller.domain.serving_config import NO_TOKEN_BOUND, InstanceShape, ServingConfig
 from controller.domain.token_lengths import read_token_lengths
 from controller.errors import BadInputError
 from controller.optimizer.simulated_optimum import SCALE_KNOBS, SimulatedProblem, find_simulated_optimum
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SIMULATED_REQUESTS = 20_000
 """Requests a setting is tried on: a p95 then rests on a thousand, and 64 settings take some ten seconds."""
-NO_TOKEN_BOUND = 10**9
 
 
 def search(arguments: argparse.Namespace, objective: LatencySlo | Budget, quantile: str) -> Found:

@@ -26,7 +26,7 @@ from controller.domain.arrival_process import (
 )
 from controller.domain.prices import Prices, load_prices
 from controller.domain.service_time import ServiceTimes, TokenServiceTimes, read_service_times
-from controller.domain.serving_config import InstanceShape, ServingConfig
+from controller.domain.serving_config import NO_TOKEN_BOUND, InstanceShape, ServingConfig
 from controller.domain.token_lengths import TokenLengths, read_token_lengths
 from controller.errors import BadInputError
 from controller.performance_model.batch_queue import check_setting
@@ -134,7 +134,7 @@ def _simulate(
     config = ServingConfig(
         max_batch_size=arguments.max_batch_size,
         max_queue_delay_s=arguments.max_queue_delay_s,
-        batch_tokens=10**9,
+        batch_tokens=NO_TOKEN_BOUND,
         workers=workers,
         memory_mb=memory,
     )

@@ -63,7 +63,7 @@ class ServingConfig:
             whole = name not in _REAL
             kinds = int if whole else (int, float)
             fits = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
-            if not fits and not (name == "batch_tokens" and value == NO_TOKEN_BOUND):
+            if not fits:
                 kind = "a whole number" if whole else "a number"
                 is_high = isinstance(value, int | float) and value > high
                 bound = f"at most {high:.15g}" if is_high else f"at least {low:g}"
@@ -84,8 +84,6 @@ class ServingConfig:
         for name in document:
             if name not in known:
                 raise BadInputError(f"{where}: unknown setting {name!r}; known are {', '.join(sorted(known))}")
-        if document.get("batch_tokens") == NO_TOKEN_BOUND:
-            raise BadInputError(f"{where}: setting batch_tokens: needs at most {_RANGES['batch_tokens'][1]}; lower it")
         return cls(**document)
 
     def to_document(self) -> dict[str, int | float | None]:
@@ -104,15 +102,15 @@ class ServingConfig:
         )
 
 
-NO_TOKEN_BOUND = 10**9
-"""For models whose requests have no length; a document may not say it, since no server would start with it."""
+NO_TOKEN_BOUND = 1_048_576
+"""The largest budget; 1,024 texts of 512 tokens, the largest batch there is, need half of it."""
 _REAL = {"max_queue_delay_s", "target"}
 _LARGEST = 2**53
 """No platform bounds these; beyond it a number of JSON is no longer exact."""
 # The hot ones are the server's own ranges: it does not start outside them, and a contract test compares the two.
 _RANGES: dict[str, tuple[float, float]] = {
     "max_batch_size": (1, 1024),
-    "batch_tokens": (1, 1_048_576),
+    "batch_tokens": (1, NO_TOKEN_BOUND),
     "max_queue_delay_s": (0, 60),
     "max_queue_length": (1, 1_000_000),
     "workers": (1, 256),
