@@ -45,8 +45,11 @@ def up(say) -> None:
     Raises:
         ClusterError: a step failed, or a cluster runs already.
     """
+    if node.is_running():
+        raise ClusterError("a cluster runs already; end it with: make cluster-down")
     if RUN.exists():
-        raise ClusterError(f"a cluster runs, or ended badly ({RUN} exists); end it with: make cluster-down")
+        say("an earlier cluster ended badly: removing what it left")
+        node.stop()
     programs.build(say)
     try:
         node.start(say)

@@ -96,6 +96,12 @@ def start(say) -> None:
     kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=60s")
 
 
+def is_running() -> bool:
+    """Whether any part that was started is still alive."""
+    processes = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return any(_born(pid) == born for pid, born in processes.values())
+
+
 def import_image(archive: Path) -> None:
     """Give the node an image."""
     run("ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", archive)
