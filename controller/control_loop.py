@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from controller.errors import TemporaryError, TidegateError
 from controller.monitor.detection import default_detection
-from controller.monitor.journal import Journal, StateFile, StateKeeper
+from controller.monitor.journal import StateKeeper
 from controller.monitor.lookout import Look, Lookout
 from controller.optimizer.decision import Decision, decide, decide_silence
 from controller.optimizer.search_process import ChildSearch, Search
@@ -25,6 +25,7 @@ from controller.service_view import ServiceView
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from controller.monitor.journal import Diary, Journal, StateFile
     from controller.monitor.traffic import Detection
     from controller.optimizer.study import SearchResult
     from controller.platforms.protocol import Platform, PlatformState
@@ -50,7 +51,7 @@ class Parts:
     platform: Platform
     merge: HeartbeatMerge
     settings: LoopSettings
-    journal: Journal
+    journal: Diary
     detection: Detection
     search: Search
 

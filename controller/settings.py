@@ -24,6 +24,8 @@ class LoopSettings:
     """observe: tell what changes; recommend: tell also what should be done; apply: do it."""
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """Lowest and highest value by knob, inside the grid."""
+    held: frozenset[str] = frozenset()
+    """Knobs that belong to somebody else; they keep their present value."""
     tick_s: float = 1.0
     """Time between two looks; arrivals are counted in bins of a second."""
     first_batches: int = 50

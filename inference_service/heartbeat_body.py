@@ -71,7 +71,18 @@ def heartbeat_body(sender: Sender, moment: Moment, seq: int, counters: Counters)
             for (size, padded_tokens), times in sorted(counters.batches.items())
         ],
         "lengths": {str(edge): n for edge, n in sorted(counters.lengths.items())},
+        "latency": _latency(counters),
         "queue": {"length": counters.queue_length, "in_flight": counters.in_flight},
         "cold_start_s": counters.cold_start_s,
         "workers": {"started": sender.started_workers, "active": moment.active_workers},
     }
+
+
+def _latency(counters: Counters) -> dict[str, int]:
+    """Right answers by duration of their call, keyed by upper edge in seconds, up to the slowest."""
+    answered = counters.request_s.get(200)
+    if answered is None:
+        return {}
+    edges = [*(f"{edge:g}" for edge in answered.edges), "inf"]
+    slowest = max(place for place, count in enumerate(answered.counts) if count)
+    return dict(zip(edges[: slowest + 1], answered.counts, strict=False))

@@ -57,9 +57,14 @@ class Settings:
     drain_s: float = 10.0
     """How long SIGTERM may take to finish what is queued, s."""
     controller_url: str = ""
-    """Heartbeats go to this URL + /v1/heartbeat; empty: none are sent."""
+    """Heartbeats go to this URL + /v1/heartbeat, http or https; empty: none are sent."""
     controller_token: str = ""
-    """Sent with heartbeats as a bearer token."""
+    """Sent with heartbeats as a bearer token; for one machine, where it never changes."""
+    controller_token_file: str = ""
+    """File with that token instead, read anew for every heartbeat: a kubelet renews it long before it expires."""
+    controller_ca_file: str = ""
+    """Certificates (PEM) of which one must have signed the controller's; it may come or change later.
+    Empty: an https URL is checked against the system's store."""
     hot_settings_file: str = ""
     """JSON file with hot settings, looked at once a second; it may be absent."""
     started_at_s: float = 0.0
@@ -93,7 +98,17 @@ class Settings:
             (
                 not self.controller_url or _is_http_url(self.controller_url),
                 "controller_url",
-                "must be http://host:port",
+                "must be http://host:port or https://host:port",
+            ),
+            (
+                not self.controller_token or not self.controller_token_file,
+                "controller_token",
+                f"stands beside {PREFIX}CONTROLLER_TOKEN_FILE; remove {PREFIX}CONTROLLER_TOKEN, the file is kept fresh",
+            ),
+            (
+                not self.controller_ca_file or not self.controller_url.startswith("http:"),
+                "controller_ca_file",
+                f"needs https in {PREFIX}CONTROLLER_URL; without TLS nothing is checked against it",
             ),
             (self.controller_token.isprintable(), "controller_token", "must be one line of printable characters"),
             (bool(self.model_name) and not set(self.model_name) & set("/:?#% "), "model_name", "must fit into a URL"),
@@ -111,7 +126,8 @@ class Settings:
 def _is_http_url(text: str) -> bool:
     try:
         url = urlsplit(text)
-        return url.scheme == "http" and bool(url.hostname) and url.port != 0 and text.isprintable() and " " not in text
+        is_address = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        return is_address and text.isprintable() and " " not in text
     except ValueError:
         return False
 

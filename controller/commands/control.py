@@ -33,6 +33,7 @@ from controller.platforms.local.local_platform import LocalPlatform
 from controller.settings import LoopSettings
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import Outbox
+from controller.telemetry.reception import Desk, SharedSecret
 from controller.telemetry.server import TelemetryServer
 
 if TYPE_CHECKING:
@@ -192,7 +193,8 @@ async def _control(target: Target, settings: LoopSettings, journal: Journal) -> 
     outbox, merge = Outbox(), HeartbeatMerge(started_at_s=target.started_at_s)
     platform = LocalPlatform(target.settings, outbox)
     origin_s = loop.time()
-    server = TelemetryServer(merge, outbox, secret=target.secret, now=lambda: at_s + loop.time() - origin_s)
+    desk = Desk(merge, outbox, now=lambda: at_s + loop.time() - origin_s)
+    server = TelemetryServer(SharedSecret(target.secret, desk))
     await platform.start(target.config)
     at_s, origin_s = await platform.advance(0.0), loop.time()
     folder = target.settings.run_folder

@@ -13,7 +13,7 @@ from controller.domain.arrival_process import arrival_process_to_document, read_
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError, NothingFeasibleError
 from controller.sweeps.model_choice import check_payloads
-from controller.sweeps.quantities import decimal_text, duration_text
+from controller.domain.quantities import decimal_text, duration_text
 from controller.sweeps.sweep_document import API_VERSION, MOST_TRIALS, sweep_from_document
 
 if TYPE_CHECKING:

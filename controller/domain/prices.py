@@ -55,7 +55,7 @@ def load_prices(name: str = DEFAULT_PRICE_LIST) -> Prices:
         version=get_text(document, "version", str(path)),
         lambda_x86=_lambda_prices(document.get("lambda_x86"), f"{path}: lambda_x86"),
         lambda_arm=_lambda_prices(document.get("lambda_arm"), f"{path}: lambda_arm"),
-        cluster=_cluster_prices(document.get("cluster"), f"{path}: cluster"),
+        cluster=cluster_prices(document.get("cluster"), f"{path}: cluster"),
     )
 
 
@@ -68,7 +68,12 @@ def _lambda_prices(document: object, where: str) -> LambdaPrices:
     )
 
 
-def _cluster_prices(document: object, where: str) -> ClusterPrices:
+def cluster_prices(document: object, where: str) -> ClusterPrices:
+    """Read the prices of a cluster's own nodes: `{"vcpu_second_usd": …, "gb_second_usd": …}`.
+
+    Raises:
+        BadInputError: a price is missing or negative.
+    """
     fields = as_object(document, where)
     return ClusterPrices(
         vcpu_second_usd=get_number(fields, "vcpu_second_usd", where, above=0),

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from controller.domain.documents import as_object, get_number
 from controller.errors import BadInputError, TemporaryError
@@ -22,6 +22,14 @@ LARGEST_STATE_BYTES = 32 * 1024
 """What fits into a ConfigMap beside other things; the same limit holds for the file."""
 
 _log = logging.getLogger(__name__)
+
+
+class Diary(Protocol):
+    """Takes what a loop decides and changes."""
+
+    def decided(self, line: Mapping[str, object]) -> None: ...  # noqa: D102  a decision
+
+    def changed(self, line: Mapping[str, object]) -> None: ...  # noqa: D102  a change that was applied
 
 
 class Journal:

@@ -65,6 +65,7 @@ def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Probl
         shape=known.shape,
         workers=known.workers,
         bounds=settings.bounds,
+        held=settings.held,
         may_hold=known.may_hold,
     )
     return Problem(

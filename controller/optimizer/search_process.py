@@ -74,11 +74,67 @@ class InlineSearch:
         self._due = None
 
 
-class ChildSearch:
-    """Searches in one child process, which is started early because importing takes a second."""
+class SearchProcess:
+    """One child process that searches for everybody; it is started early where asked, for importing takes a second."""
 
-    def __init__(self) -> None:
-        self._pool = self._new_pool()
+    def __init__(self, *, is_early: bool = True) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        if is_early:
+            self._started().submit(os.getpid)
+
+    def submit(self, problem: Problem) -> Future[SearchResult]:
+        """Queue a search.
+
+        Raises:
+            TemporaryError: the child had died; the next search gets a new one.
+        """
+        try:
+            return self._started().submit(optimize_by_simulation, problem)
+        except BrokenExecutor as error:
+            raise self.renewed(error) from error
+
+    def renewed(self, error: BrokenExecutor) -> TemporaryError:
+        """Forget a child that died, and return the error to tell."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+        return TemporaryError(f"search: its process died ({error}); a new one is started")
+
+    def rest(self) -> None:
+        """End the child while nobody searches: it holds a hundred MB."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+
+    def close(self) -> None:
+        """End what runs."""
+        for child in self.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)  # a search of seconds is not worth waiting for when the run is over
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def children(self) -> list[int]:
+        """Return the process that searches, if it was started."""
+        # The executor does not name its processes elsewhere; after a shutdown it has none.
+        return list(getattr(self._pool, "_processes", None) or {})
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_yield_to_all)
+        return self._pool
+
+
+class ChildSearch:
+    """Searches in a child process.
+
+    Args:
+        process: shared with others, who close it; without one this search has its own.
+    """
+
+    def __init__(self, process: SearchProcess | None = None) -> None:
+        self._process = process or SearchProcess()
+        self._is_own = process is None
         self._future: Future[SearchResult] | None = None
 
     @property
@@ -93,10 +149,7 @@ class ChildSearch:
             TemporaryError: the child had died; the next search gets a new one.
         """
         del now_s
-        try:
-            self._future = self._pool.submit(optimize_by_simulation, problem)
-        except BrokenExecutor as error:
-            raise self._renewed(error) from error
+        self._future = self._process.submit(problem)
 
     def take(self, now_s: float) -> SearchResult | None:
         """See `Search.take`.
@@ -111,30 +164,18 @@ class ChildSearch:
         try:
             return future.result()
         except BrokenExecutor as error:
-            raise self._renewed(error) from error
+            raise self._process.renewed(error) from error
 
     def close(self) -> None:
         """See `Search.close`."""
-        for child in self.children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)  # a search of seconds is not worth waiting for when the run is over
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._is_own:
+            self._process.close()
+        elif self._future is not None:
+            self._future.cancel()
 
     def children(self) -> list[int]:
         """Return the process that searches, if it was started."""
-        # The executor does not name its processes elsewhere; after a shutdown it has none.
-        return list(getattr(self._pool, "_processes", None) or {})
-
-    def _renewed(self, error: BrokenExecutor) -> TemporaryError:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._new_pool()
-        return TemporaryError(f"search: its process died ({error}); a new one is started")
-
-    @staticmethod
-    def _new_pool() -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_yield_to_all)
-        pool.submit(os.getpid)
-        return pool
+        return self._process.children()
 
 
 def _yield_to_all() -> None:

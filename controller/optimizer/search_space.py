@@ -101,7 +101,13 @@ def _nearest(grid: list[float], value: float) -> int:
 
 
 def search_space(
-    present: ServingConfig, *, shape: InstanceShape, workers: int, bounds: Bounds, may_hold: bool = True
+    present: ServingConfig,
+    *,
+    shape: InstanceShape,
+    workers: int,
+    bounds: Bounds,
+    held: frozenset[str] = frozenset(),
+    may_hold: bool = True,
 ) -> SearchSpace:
     """Return what may be tried from a present setting.
 
@@ -110,6 +116,7 @@ def search_space(
         shape: of an instance; bounds the scale.
         workers: worker processes that a server has started; more cannot be active.
         bounds: of the user; a knob with one value left is fixed to it.
+        held: knobs that keep their present value whatever the bounds say.
         may_hold: whether more instances may be kept for traffic to come. Not in answer to an alarm: they would be
             ready when the burst is over, and then cost.
 
@@ -119,11 +126,13 @@ def search_space(
     unknown = set(bounds) - set(PRICE_OF_CHANGE)
     if unknown:
         raise BadInputError(f"bounds: unknown setting {min(unknown)!r}; known are {', '.join(GRID)}")
-    held = shape.max_instances if may_hold else max(present.min_scale, int(bounds.get("min_scale", (0, 0))[0]))
-    limits = {"workers": (1, workers), "min_scale": (0, held), "max_scale": (1, shape.max_instances)}
+    kept = shape.max_instances if may_hold else max(present.min_scale, int(bounds.get("min_scale", (0, 0))[0]))
+    limits = {"workers": (1, workers), "min_scale": (0, kept), "max_scale": (1, shape.max_instances)}
     values: dict[str, tuple[float, ...]] = {}
     alone: dict[str, float] = {}
     for name, grid in GRID.items():
+        if name in held:
+            continue
         low, high = bounds.get(name, (0, _UNBOUNDED))
         least, most = limits.get(name, (0, _UNBOUNDED))
         # No bound on the scale is a value of its own: it may be tried unless the user set a bound.

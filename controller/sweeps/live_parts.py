@@ -18,6 +18,7 @@ from controller.platforms.local.local_platform import LocalPlatform
 from controller.sweeps.load_process import LoadProcess
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import Outbox
+from controller.telemetry.reception import Desk, SharedSecret
 from controller.telemetry.server import TelemetryServer
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LiveParts:
         self.merge = HeartbeatMerge(started_at_s=started_at_s)
         self.outbox = Outbox()
         self.secret = secrets.token_hex(16)
-        self.telemetry = TelemetryServer(self.merge, self.outbox, secret=self.secret, now=self.now)
+        self.telemetry = TelemetryServer(SharedSecret(self.secret, Desk(self.merge, self.outbox, self.now)))
         self.platform: LocalPlatform | None = None
         self.load = LoadProcess(run.folder / "load.log", run.other_cpus)
         self.tasks: list[asyncio.Task[None]] = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
-from controller.sweeps.quantities import decimal, duration_s, whole
+from controller.domain.quantities import decimal, duration_s, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
 from controller.sweeps.model_choice import GENERATED_PAYLOADS
 from controller.sweeps.parameters import Parameter, parse_parameter
-from controller.sweeps.quantities import decimal, duration_s
+from controller.domain.quantities import decimal, duration_s
 
 if TYPE_CHECKING:
     from pathlib import Path

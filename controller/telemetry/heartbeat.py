@@ -5,6 +5,7 @@ Unknown fields are ignored, so a server one version ahead is understood.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ class Heartbeat:
     counters: Mapping[str, float]
     batches: Mapping[BatchKey, BatchSums]
     lengths: Mapping[int, int]
+    latency: Mapping[float, int]
+    """Right answers by duration of their call, keyed by upper edge in seconds; the last edge is infinite."""
     queue_length: int
     in_flight: int
     cold_start_s: Mapping[str, float]
@@ -104,6 +107,7 @@ def parse_heartbeat(document: object) -> Heartbeat:
         counters={name: get_real(counters.get(name, 0), f"counters.{name}") for name in COUNTERS},
         batches=_batches(body.get("batches", [])),
         lengths=_lengths(body.get("lengths", {})),
+        latency=_latency(body.get("latency", {})),
         queue_length=get_whole(queue.get("length", 0), "queue.length"),
         in_flight=get_whole(queue.get("in_flight", 0), "queue.in_flight"),
         cold_start_s={name: get_real(each, "cold_start_s") for name, each in stages.items() if each is not None},
@@ -134,3 +138,23 @@ def _lengths(value: object) -> dict[int, int]:
             raise BadInputError(f"heartbeat: lengths needs upper edges in tokens as keys, got {edge[:40]!r}")
         lengths[int(edge)] = get_whole(count, "lengths")
     return lengths
+
+
+def _latency(value: object) -> dict[float, int]:
+    latency: dict[float, int] = {}
+    for edge, count in get_object(value, "latency").items():
+        upper_s = _edge_s(edge)
+        if upper_s is None:
+            raise BadInputError(f"heartbeat: latency needs upper edges in seconds as keys, got {edge[:40]!r}")
+        latency[upper_s] = get_whole(count, "latency")
+    return latency
+
+
+def _edge_s(text: str) -> float | None:
+    if text == "inf":
+        return math.inf
+    try:
+        upper_s = float(text) if len(text) < 16 else math.nan
+    except ValueError:
+        return None
+    return upper_s if 0 < upper_s < math.inf else None

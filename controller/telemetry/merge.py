@@ -40,6 +40,7 @@ class HeartbeatMerge:
         self._folded_batches: dict[BatchKey, BatchSums] = {}
         self._folded_lengths: dict[int, int] = {}
         self._folded_counters: dict[str, float] = {}
+        self._folded_latency: dict[float, int] = {}
 
     def accept(self, document: object, received_at_s: float) -> Heartbeat:
         """Merge one heartbeat; a malformed one changes nothing.
@@ -84,6 +85,13 @@ class HeartbeatMerge:
             _add_counters(total, seen.heartbeat)
         return total
 
+    def latency(self) -> dict[float, int]:
+        """Return how many right answers took how long, keyed by upper edge in seconds."""
+        total = dict(self._folded_latency)
+        for seen in self._boots.values():
+            _add_latency(total, seen.heartbeat)
+        return total
+
     def instances(self) -> Sequence[InstanceSeen]:
         """Return the last word of each server, the latest heard first."""
         return sorted(self._boots.values(), key=lambda seen: -seen.heard_at_s)
@@ -96,6 +104,7 @@ class HeartbeatMerge:
             _add_batches(self._folded_batches, gone)
             _add_lengths(self._folded_lengths, gone)
             _add_counters(self._folded_counters, gone)
+            _add_latency(self._folded_latency, gone)
 
 
 def _add_batches(sums: dict[BatchKey, BatchSums], heartbeat: Heartbeat) -> None:
@@ -111,3 +120,8 @@ def _add_lengths(total: dict[int, int], heartbeat: Heartbeat) -> None:
 def _add_counters(total: dict[str, float], heartbeat: Heartbeat) -> None:
     for name, value in heartbeat.counters.items():
         total[name] = total.get(name, 0.0) + value
+
+
+def _add_latency(total: dict[float, int], heartbeat: Heartbeat) -> None:
+    for upper_s, count in heartbeat.latency.items():
+        total[upper_s] = total.get(upper_s, 0) + count

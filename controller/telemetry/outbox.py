@@ -49,6 +49,10 @@ class Outbox:
             self._settings = dict(settings)
         return self._generation
 
+    def restore(self, generation: int, settings: Mapping[str, int | float]) -> None:
+        """Go on from what an earlier life of the controller desired, under the generation that servers know."""
+        self._generation, self._settings = generation, dict(settings)
+
     def saw(self, generation: int) -> None:
         """Take note that a server runs this generation.
 

@@ -1,52 +1,51 @@
 """The controller's only inbound endpoint: POST /v1/heartbeat takes what a server saw and answers what it should do.
 
-On one machine every server shares a random secret through its environment. What cannot be authenticated is not parsed.
+The reception finds the desk by what a sender shows. What cannot be authenticated is not parsed.
 """
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import json
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from controller.errors import BadInputError
+from controller.errors import BadInputError, TemporaryError
 from controller.telemetry.heartbeat import SCHEMA, UnsupportedSchemaError
+from controller.telemetry.reception import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ssl
+    from collections.abc import Mapping
 
-    from controller.telemetry.merge import HeartbeatMerge
-    from controller.telemetry.outbox import Outbox
+    from controller.telemetry.heartbeat import Heartbeat
+    from controller.telemetry.reception import Desk, Reception
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
 """Room for some 18000 kinds of batches, at about a hundred bytes; large budgets of tokens make thousands of kinds."""
 SENDERS_PER_SECOND = 50
 """With more senders each is asked to report less often, so that reading stays a small part of one core."""
+UNTUNED_PAUSE_S = 30.0
+"""A server that nobody tunes asks this often whether that has changed."""
+_HEARD_WITHIN_S = 30.0
+_MOST_HEARD = 10_000
+"""Beyond it the pause would be above 200 s; servers take 60 s at most."""
 
 _log = logging.getLogger(__name__)
 
 
 class TelemetryServer:
-    """Serves heartbeats into a merge and hot settings out of an outbox.
+    """Serves heartbeats to the desks that the reception finds, and the desks' hot settings back."""
 
-    Args:
-        merge: where heartbeats go.
-        outbox: where desired hot settings come from.
-        secret: what a sender must show as bearer token.
-        now: seconds since the run's start.
-    """
-
-    def __init__(self, merge: HeartbeatMerge, outbox: Outbox, *, secret: str, now: Callable[[], float]) -> None:
-        self._merge = merge
-        self._outbox = outbox
-        self._expected = f"Bearer {secret}".encode()
-        self._now = now
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
         self._runner: web.AppRunner | None = None
         self._refused: set[str] = set()
+        self._heard: dict[str, float] = {}
+        """When each sender was last heard, on the loop's clock, the longest silent first."""
 
     def app(self) -> web.Application:
         """Return the web application."""
@@ -54,8 +53,8 @@ class TelemetryServer:
         app.router.add_post("/v1/heartbeat", self._heartbeat)
         return app
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen and return the URL for servers; port 0 takes a free one.
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> str:
+        """Listen, in TLS where a context is given, and return the URL for servers; port 0 takes a free one.
 
         Raises:
             BadInputError: the address cannot be listened on.
@@ -63,52 +62,70 @@ class TelemetryServer:
         self._runner = web.AppRunner(self.app(), access_log=None)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=ssl_context).start()
         except OSError as error:
             await self.aclose()
             why = os.strerror(error.errno or 0)
             raise BadInputError(f"heartbeats: cannot listen on {host}:{port} ({why}); free the port") from error
         bound = self._runner.addresses[0]
-        return f"http://{host}:{bound[1]}"
+        return f"{'https' if ssl_context else 'http'}://{host}:{bound[1]}"
 
     async def aclose(self) -> None:
-        """Stop listening."""
+        """Stop listening, and close the connections that servers keep open."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
-        shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(shown, self._expected):
-            return _error(401, "heartbeat: needs the bearer token of this run")
         try:
-            document = json.loads(await request.read(), parse_constant=_refuse_constant)
-            heartbeat = self._merge.accept(document, self._now())
+            desk = await self._reception.find(request.headers.get("Authorization", ""))
+            if desk is None:
+                return _answer(None, UNTUNED_PAUSE_S)
+            heartbeat = _merge(await request.read(), desk)
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(413, f"heartbeat: a body may have {LARGEST_BODY_BYTES} bytes")
-        except UnsupportedSchemaError as error:
-            return self._refuse(409, str(error))
-        except (BadInputError, ValueError, RecursionError) as error:
-            return self._refuse(400, str(error))
-        self._outbox.saw(heartbeat.generation)
-        return web.json_response({"schema": SCHEMA, "hot_settings": self._outbox.current(), "next_s": self._next_s()})
+        except (RefusedError, TemporaryError, BadInputError, ValueError, RecursionError) as error:
+            return self._refuse(_status_of(error), str(error))
+        desk.outbox.saw(heartbeat.generation)
+        return _answer(desk.outbox.current(), self._next_s(heartbeat.boot_id))
 
-    def _next_s(self) -> float:
-        now_s = self._now()
-        senders = sum(1 for seen in self._merge.instances() if seen.heard_at_s > now_s - 30)
-        return max(1.0, senders / SENDERS_PER_SECOND)
+    def _next_s(self, boot_id: str) -> float:
+        """Return the pause for a sender just heard, by how many of all desks share the second."""
+        now_s = asyncio.get_running_loop().time()
+        self._heard.pop(boot_id, None)
+        self._heard[boot_id] = now_s
+        while len(self._heard) > _MOST_HEARD or next(iter(self._heard.values())) <= now_s - _HEARD_WITHIN_S:
+            del self._heard[next(iter(self._heard))]
+        return max(1.0, len(self._heard) / SENDERS_PER_SECOND)
 
     def _refuse(self, status: int, why: str) -> web.Response:
         # Once per reason: a broken sender reports each second and would bury every other line.
         if why not in self._refused and len(self._refused) < 100:
             self._refused.add(why)
             _log.warning("heartbeat_refused status=%d why=%s", status, why)
-        return _error(status, why)
+        return web.json_response({"error": why}, status=status)
+
+
+def _merge(body: bytes, desk: Desk) -> Heartbeat:
+    """Merge one body at its desk, under the name by which the reception knows the sender.
+
+    Raises:
+        BadInputError, ValueError, RecursionError: it is no heartbeat.
+    """
+    document: object = json.loads(body, parse_constant=_refuse_constant)
+    if desk.instance is not None and isinstance(document, dict):
+        document = {**cast("dict[str, Any]", document), "instance": desk.instance}
+    return desk.merge.accept(document, desk.now())
+
+
+def _status_of(error: Exception) -> int:
+    kinds = ((RefusedError, 401), (TemporaryError, 503), (UnsupportedSchemaError, 409))
+    return next((status for kind, status in kinds if isinstance(error, kind)), 400)
+
+
+def _answer(hot_settings: Mapping[str, int | float] | None, next_s: float) -> web.Response:
+    return web.json_response({"schema": SCHEMA, "hot_settings": hot_settings, "next_s": next_s})
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"heartbeat: {name} is not JSON")
-
-
-def _error(status: int, why: str) -> web.Response:
-    return web.json_response({"error": why}, status=status)

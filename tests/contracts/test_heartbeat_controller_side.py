@@ -1,16 +1,20 @@
 """The controller's side of the heartbeat, over real HTTP: who may speak, what is answered, one version apart."""
 
+import dataclasses
 import io
 import json
+import subprocess
+import sys
 
 import aiohttp
 import pytest
 
 from controller.domain.serving_config import ServingConfig
-from controller.errors import BadInputError
+from controller.errors import BadInputError, TemporaryError
 from controller.telemetry.heartbeat import parse_heartbeat
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import HOT_SETTINGS, Outbox, hot_settings_of
+from controller.telemetry.reception import Desk, RefusedError, SharedSecret
 from controller.telemetry.server import LARGEST_BODY_BYTES, TelemetryServer
 from inference_service.counters import Counters
 from inference_service.heartbeat_body import Moment, Sender, heartbeat_body
@@ -40,7 +44,7 @@ BODY = {
 @pytest.fixture
 async def link():
     merge, outbox = HeartbeatMerge(), Outbox()
-    server = TelemetryServer(merge, outbox, secret="right", now=lambda: 5.0)  # noqa: S106  not a secret
+    server = TelemetryServer(SharedSecret("right", Desk(merge, outbox, lambda: 5.0)))
     url = await server.start()
     async with aiohttp.ClientSession(url) as session:
         yield session, merge, outbox
@@ -147,11 +151,102 @@ async def test_a_number_of_hundreds_of_digits_is_refused(link, digits):
 
 
 async def test_many_senders_are_asked_to_report_less_often(link):
-    session, merge, _ = link
+    session, _, _ = link
     for number in range(120):
-        merge.accept(BODY | {"boot_id": str(number)}, 5.0)
+        await post(session, BODY | {"boot_id": str(number)})
     _, answer = await post(session, BODY)
     assert answer["next_s"] == pytest.approx(121 / 50)
+
+
+class House:
+    """A reception with a desk for each of two services; who shows nothing known is refused."""
+
+    def __init__(self):
+        self.desks = {name: Desk(HeartbeatMerge(), Outbox(), lambda: 5.0) for name in ("one", "two")}
+
+    async def find(self, authorization):
+        service, _, pod = authorization.partition("/")
+        if service == "away":
+            raise TemporaryError("token: the cluster's keys are not known yet")
+        if service not in {*self.desks, "untuned"}:
+            raise RefusedError("token: its signature is wrong")
+        return dataclasses.replace(self.desks[service], instance=pod) if service in self.desks else None
+
+
+@pytest.fixture
+async def house():
+    house = House()
+    server = TelemetryServer(house)
+    url = await server.start()
+    async with aiohttp.ClientSession(url) as session:
+        house.session = session
+        yield house
+    await server.aclose()
+
+
+def shows(text):
+    return {"Authorization": text}
+
+
+async def test_each_sender_is_led_to_its_desk_whatever_its_body_says(house):
+    house.desks["two"].outbox.set(hot_settings_of(ServingConfig(max_batch_size=32)))
+    _, one = await post(house.session, BODY | {"service": "two"}, shows("one/pod-1"))
+    _, two = await post(house.session, BODY | {"service": "one"}, shows("two/pod-2"))
+    assert one["hot_settings"] is None
+    assert two["hot_settings"]["max_batch_size"] == 32
+    assert [len(desk.merge.instances()) for desk in house.desks.values()] == [1, 1]
+
+
+async def test_the_name_that_the_reception_knows_takes_the_place_of_the_bodys(house):
+    await post(house.session, BODY | {"instance": "somebody-else"}, shows("one/pod-1"))
+    (seen,) = house.desks["one"].merge.instances()
+    assert seen.heartbeat.instance == "pod-1"
+
+
+async def test_the_bodys_name_stays_where_the_reception_knows_none(link):
+    session, merge, _ = link
+    await post(session, BODY)
+    assert merge.instances()[0].heartbeat.instance == "demo-00001-3"
+
+
+async def test_a_server_that_nobody_tunes_is_told_to_ask_again_later(house):
+    status, answer = await post(house.session, b"not even read", shows("untuned/pod-9"))
+    assert (status, answer) == (200, {"schema": 1, "hot_settings": None, "next_s": 30.0})
+
+
+async def test_who_cannot_be_identified_is_told_why_and_logged_once(house, caplog):
+    for _ in range(2):
+        status, answer = await post(house.session, BODY, shows("stranger/x"))
+        assert (status, answer) == (401, {"error": "token: its signature is wrong"})
+    assert caplog.text.count("heartbeat_refused status=401") == 1
+
+
+async def test_a_reception_that_cannot_tell_yet_blames_nobody(house):
+    status, answer = await post(house.session, BODY, shows("away/x"))
+    assert status == 503
+    assert "not known yet" in answer["error"]
+
+
+async def test_the_senders_of_all_desks_share_the_pace(house):
+    for number in range(60):
+        await post(house.session, BODY | {"boot_id": f"a{number}"}, shows("one/x"))
+        _, answer = await post(house.session, BODY | {"boot_id": f"b{number}"}, shows("two/x"))
+    assert answer["next_s"] == pytest.approx(120 / 50)
+
+
+def test_one_machine_needs_no_library_of_tokens_and_certificates():
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import controller.commands.control, controller.sweeps.live_parts, sys; print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.split()
+    assert not {"jwt", "cryptography"} & set(loaded)
 
 
 async def test_only_the_one_route_exists(link):
@@ -164,7 +259,7 @@ async def test_only_the_one_route_exists(link):
 
 async def test_a_port_in_use_is_named_with_the_remedy(link):
     session, merge, outbox = link
-    second = TelemetryServer(merge, outbox, secret="right", now=lambda: 5.0)  # noqa: S106  not a secret
+    second = TelemetryServer(SharedSecret("right", Desk(merge, outbox, lambda: 5.0)))
     with pytest.raises(BadInputError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(Address already in use\); free"):
         await second.start(port=session._base_url.port)
 

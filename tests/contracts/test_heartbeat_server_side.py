@@ -1,10 +1,14 @@
 """The server's side of the heartbeat: what it says, how it is sent, what is done with the answer."""
 
 import asyncio
+import contextlib
+import functools
 import json
+import time
 
 import pytest
 
+from controller.telemetry.tls import make_authority
 from inference_service.counters import Counters
 from inference_service.heartbeat import HeartbeatSender
 from inference_service.heartbeat_body import Moment, Sender, heartbeat_body
@@ -88,6 +92,10 @@ class Controller:
     def __init__(self):
         self.heads = []
         self.bodies = []
+        self.connections = 0
+        self.closes = False
+        self.greeting = b""
+        self.heard = asyncio.Event()
         self.reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
     def answer(self, document, status=200):
@@ -97,13 +105,24 @@ class Controller:
         self.reply = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def handle(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = int(head.lower().split("content-length:")[1].split("\r\n")[0])
-        self.heads.append(head)
-        self.bodies.append(json.loads(await reader.readexactly(length)))
-        writer.write(self.reply)
-        await writer.drain()
+        self.connections += 1
+        writer.write(self.greeting)
+        with contextlib.suppress(ConnectionError, EOFError):
+            await self.answer_all(reader, writer)
         writer.close()
+
+    async def answer_all(self, reader, writer):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().split("content-length:")[1].split("\r\n")[0])
+            self.heads.append(head)
+            self.bodies.append(json.loads(await reader.readexactly(length)))
+            self.heard.set()
+            writer.write(self.reply)
+            if not self.reply and not self.closes:
+                await reader.read()
+            if self.closes or b"Content-Length" not in self.reply:
+                return
 
 
 @pytest.fixture
@@ -120,31 +139,40 @@ def holder(counters):
     return HotSettingsHolder(HotSettings(3, 8, 512, 0.0, 1000, 2), counters)
 
 
-def make_sender(port, counters, holder):
-    settings = Settings(controller_url=f"http://127.0.0.1:{port}", controller_token="secret")  # noqa: S106  no secret
-    return HeartbeatSender(
-        settings, counters, lambda: b'{"schema": 1}', lambda document: holder.offer(document, "heartbeat")
-    )
+@pytest.fixture
+async def make_sender(counters, holder):
+    made = []
+
+    def make(port, **link):
+        link = {"controller_url": f"http://127.0.0.1:{port}"} | (link or {"controller_token": "secret"})
+        offer = functools.partial(holder.offer, source="heartbeat")
+        made.append(HeartbeatSender(Settings(**link), counters, lambda: b'{"schema": 1}', offer))
+        return made[-1]
+
+    yield make
+    for sender in made:
+        sender.close()
+    await asyncio.sleep(0.01)
 
 
-async def test_it_is_posted_with_the_token(controller, counters, holder):
-    await make_sender(controller.port, counters, holder).send()
+async def test_it_is_posted_with_the_token(controller, make_sender, counters):
+    await make_sender(controller.port).send()
     assert controller.heads[0].startswith("POST /v1/heartbeat HTTP/1.1\r\n")
     assert "Authorization: Bearer secret\r\n" in controller.heads[0]
     assert controller.bodies == [{"schema": 1}]
     assert counters.heartbeats == {"answered": 1}
 
 
-async def test_newer_hot_settings_of_the_answer_are_applied(controller, counters, holder):
+async def test_newer_hot_settings_of_the_answer_are_applied(controller, make_sender, holder):
     controller.answer({"hot_settings": {"generation": 4, "max_batch_size": 2, "new_knob": 1}, "next_s": 5})
-    assert await make_sender(controller.port, counters, holder).send() == 5.0
+    assert await make_sender(controller.port).send() == 5.0
     assert (holder.present.generation, holder.present.max_batch_size, holder.present.batch_tokens) == (4, 2, 512)
 
 
 @pytest.mark.parametrize("generation", [2, 3])
-async def test_older_or_equal_hot_settings_are_ignored(controller, counters, holder, generation):
+async def test_older_or_equal_hot_settings_are_ignored(controller, make_sender, counters, holder, generation):
     controller.answer({"hot_settings": {"generation": generation, "max_batch_size": 2}})
-    await make_sender(controller.port, counters, holder).send()
+    await make_sender(controller.port).send()
     assert holder.present.max_batch_size == 8
     assert counters.config_reloads == {}
 
@@ -163,15 +191,15 @@ async def test_older_or_equal_hot_settings_are_ignored(controller, counters, hol
     ],
 )
 async def test_invalid_hot_settings_are_refused_as_a_whole_and_logged_once(
-    controller, counters, holder, document, capsys
+    controller, make_sender, holder, document, capsys
 ):
     before = holder.present
     controller.answer({"hot_settings": document})
-    sender = make_sender(controller.port, counters, holder)
+    sender = make_sender(controller.port)
     await sender.send()
     await sender.send()
     assert holder.present is before
-    assert counters.config_reloads == {"refused": 2}
+    assert sender._counters.config_reloads == {"refused": 2}
     assert capsys.readouterr().err.count("hot_settings_refused") == 1
 
 
@@ -182,18 +210,22 @@ async def test_invalid_hot_settings_are_refused_as_a_whole_and_logged_once(
         (b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n", "http-409"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{", "unreachable"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n{}", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "unreachable"),
+        (b"HTTP/1.1 503 Away\r\n\r\n", "http-503"),
         (b"nonsense\r\n\r\n", "unreachable"),
         (b"", "unreachable"),
     ],
 )
-async def test_a_failure_is_counted_and_harmless(controller, counters, holder, reply, result):
-    controller.reply = reply
-    assert await make_sender(controller.port, counters, holder).send() == 1.0
+async def test_a_failure_is_counted_and_harmless(controller, make_sender, counters, reply, result):
+    controller.reply, controller.closes = reply, True
+    assert await make_sender(controller.port).send() == 1.0
     assert counters.heartbeats == {result: 1}
 
 
-async def test_a_controller_that_is_away_is_counted(unused_tcp_port, counters, holder):
-    await make_sender(unused_tcp_port, counters, holder).send()
+async def test_a_controller_that_is_away_is_counted(unused_tcp_port, make_sender, counters):
+    await make_sender(unused_tcp_port).send()
     assert counters.heartbeats == {"unreachable": 1}
 
 
@@ -205,9 +237,9 @@ async def test_a_controller_that_is_away_is_counted(unused_tcp_port, counters, h
         b"[" * 30_000,
     ],
 )
-async def test_no_answer_of_a_controller_ends_the_heartbeats(controller, counters, holder, raw):
+async def test_no_answer_of_a_controller_ends_the_heartbeats(controller, make_sender, holder, raw):
     controller.answer_raw(raw)
-    sender = make_sender(controller.port, counters, holder)
+    sender = make_sender(controller.port)
     assert await sender.send() in {1.0, 60.0}
     controller.answer({"next_s": 0.5})
     assert await sender.send() == 0.5
@@ -217,6 +249,119 @@ async def test_no_answer_of_a_controller_ends_the_heartbeats(controller, counter
 @pytest.mark.parametrize(
     ("asked", "pause_s"), [(0, 0.05), (1e9, 60.0), (None, 1.0), ("soon", 1.0), (float("inf"), 1.0)]
 )
-async def test_the_pause_asked_for_is_kept_within_bounds(controller, counters, holder, asked, pause_s):
+async def test_the_pause_asked_for_is_kept_within_bounds(controller, make_sender, asked, pause_s):
     controller.answer({"next_s": asked})
-    assert await make_sender(controller.port, counters, holder).send() == pause_s
+    assert await make_sender(controller.port).send() == pause_s
+
+
+async def test_the_connection_stays_open_between_heartbeats(controller, make_sender):
+    sender = make_sender(controller.port)
+    for _ in range(3):
+        await sender.send()
+    assert (controller.connections, len(controller.bodies)) == (1, 3)
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_a_refusal_keeps_the_connection_too(controller, make_sender, counters, status):
+    controller.answer({"error": "why"}, status)
+    sender = make_sender(controller.port)
+    await sender.send()
+    await sender.send()
+    assert controller.connections == 1
+    assert counters.heartbeats == {f"http-{status}": 2}
+
+
+async def test_a_connection_that_the_peer_closed_is_opened_again_silently(controller, make_sender, counters):
+    controller.closes = True
+    sender = make_sender(controller.port)
+    for _ in range(3):
+        await sender.send()
+        await asyncio.sleep(0.01)
+    assert controller.connections == 3
+    assert counters.heartbeats == {"answered": 3}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+    ],
+)
+async def test_a_peer_that_does_not_keep_connections_gets_one_each(controller, make_sender, counters, reply):
+    controller.reply = reply
+    sender = make_sender(controller.port)
+    await sender.send()
+    await sender.send()
+    assert controller.connections == 2
+    assert counters.heartbeats == {"answered": 2}
+
+
+async def test_the_last_heartbeat_does_not_wait_for_one_on_its_way(controller, make_sender, counters):
+    sender = make_sender(controller.port)
+    controller.reply = b""
+    slow = asyncio.create_task(sender.send())
+    await controller.heard.wait()
+    controller.answer({})
+    await asyncio.wait_for(sender.send(), 1)
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
+    assert counters.heartbeats == {"answered": 1}
+
+
+async def test_the_token_file_is_read_anew_for_every_heartbeat(controller, make_sender, counters, tmp_path):
+    token = tmp_path / "token"
+    sender = make_sender(controller.port, controller_token_file=str(token))
+    for text in ("first", "second\n"):
+        token.write_text(text)
+        await sender.send()
+    shown = [head.split("Authorization: ")[1].split("\r\n")[0] for head in controller.heads]
+    assert shown == ["Bearer first", "Bearer second"]
+    assert counters.heartbeats == {"answered": 2}
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"a\r\nb", b"\xff\xfe", b"a\x00b"])
+async def test_without_a_usable_token_file_a_heartbeat_is_sent_without_and_counted(
+    controller, make_sender, counters, tmp_path, content
+):
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    controller.answer({"error": "who?"}, 401)
+    sender = make_sender(controller.port, controller_token_file=str(tmp_path / "token"))
+    assert await sender.send() == 1.0
+    assert "Authorization" not in controller.heads[0]
+    assert counters.heartbeats == {"no-token": 1}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA"])
+async def test_without_a_usable_ca_file_nothing_is_sent(controller, make_sender, counters, tmp_path, content):
+    if content is not None:
+        (tmp_path / "ca.crt").write_bytes(content)
+    link = {"controller_url": f"https://localhost:{controller.port}", "controller_ca_file": str(tmp_path / "ca.crt")}
+    assert await make_sender(controller.port, **link).send() == 1.0
+    assert counters.heartbeats == {"no-ca": 1}
+    assert controller.connections == 0
+
+
+async def test_a_peer_that_speaks_no_tls_is_counted_as_unreachable(controller, make_sender, counters, tmp_path):
+    controller.greeting = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_bytes(make_authority(time.time()).to_pem()["ca.crt"])
+    link = {"controller_url": f"https://localhost:{controller.port}", "controller_ca_file": str(ca_file)}
+    await make_sender(controller.port, **link).send()
+    assert counters.heartbeats == {"unreachable": 1}
+
+
+async def test_a_peer_that_says_nothing_costs_two_seconds(counters, make_sender):
+    async def handle(reader, writer):
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(handle, "127.0.0.1", 0)
+    sender = make_sender(silent.sockets[0].getsockname()[1])
+    began_s = time.monotonic()
+    await sender.send()
+    assert 1.9 < time.monotonic() - began_s < 4
+    assert counters.heartbeats == {"unreachable": 1}
+    silent.close()

@@ -44,6 +44,8 @@ def test_an_empty_value_is_the_default():
         ("CONTROLLER_URL", "controller:80"),
         ("CONTROLLER_URL", "http://"),
         ("CONTROLLER_URL", "http://host:port"),
+        ("CONTROLLER_URL", "https://"),
+        ("CONTROLLER_URL", "ftp://host"),
         ("CONTROLLER_TOKEN", "a\r\nb"),
         ("MODEL_NAME", "a/b"),
         ("FAKE_PER_TOKEN_S", "-1"),
@@ -52,6 +54,31 @@ def test_an_empty_value_is_the_default():
 def test_a_bad_value_is_named(name, value):
     with pytest.raises(StartError, match=f"TIDEGATE_{name}="):
         read_settings({f"TIDEGATE_{name}": value})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8081", "https://tidegate-controller.tidegate.svc:8443", "https://c"])
+def test_a_controller_may_be_spoken_to_with_and_without_tls(url):
+    assert read_settings({"TIDEGATE_CONTROLLER_URL": url}).controller_url == url
+
+
+def test_a_token_beside_a_token_file_is_an_error_that_says_which_to_remove_and_shows_no_token():
+    both = {"TIDEGATE_CONTROLLER_TOKEN": "abc", "TIDEGATE_CONTROLLER_TOKEN_FILE": "/run/token"}
+    with pytest.raises(StartError, match="remove TIDEGATE_CONTROLLER_TOKEN, the file is kept fresh") as caught:
+        read_settings(both)
+    assert "abc" not in str(caught.value)
+
+
+def test_a_ca_file_for_a_link_without_tls_is_an_error():
+    environ = {"TIDEGATE_CONTROLLER_CA_FILE": "/run/ca.crt", "TIDEGATE_CONTROLLER_URL": "http://c"}
+    with pytest.raises(StartError, match="needs https in TIDEGATE_CONTROLLER_URL"):
+        read_settings(environ)
+
+
+def test_files_of_the_link_may_be_named_before_they_exist():
+    settings = read_settings(
+        {"TIDEGATE_CONTROLLER_CA_FILE": "/none/ca", "TIDEGATE_CONTROLLER_TOKEN_FILE": "/none/token"}
+    )
+    assert (settings.controller_ca_file, settings.controller_token_file) == ("/none/ca", "/none/token")
 
 
 def test_an_unknown_name_is_an_error():

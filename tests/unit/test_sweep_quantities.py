@@ -4,7 +4,7 @@ import pytest
 
 from controller.errors import BadInputError
 from controller.sweeps.parameters import parse_parameter
-from controller.sweeps.quantities import decimal, duration_s, whole
+from controller.domain.quantities import decimal, duration_s, whole
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from controller.commands.trials_table import one_line, trials_table
 from controller.domain.serving_config import ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
-from controller.sweeps.quantities import decimal, decimal_text, duration_s, duration_text
+from controller.domain.quantities import decimal, decimal_text, duration_s, duration_text
 from controller.sweeps.records import TrialFigures, TrialRecord
 from controller.sweeps.runner import FormulaRunner, Outcome, TooManyFailuresError
 

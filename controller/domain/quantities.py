@@ -1,4 +1,4 @@
-"""Quantities as Kubernetes documents write them: durations and decimals are texts, so no float is ever rounded."""
+"""Quantities as Kubernetes documents write them, as numbers: durations, decimals, CPU and memory are texts there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(?:[eE]([-+]?\d{1,2}))?([A-Za-z]*)")
+_SUFFIXES = {
+    **{"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18},
+    **{"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60},
+}
 
 
 def duration_s(value: object, where: str) -> float:
@@ -54,6 +59,20 @@ def whole(value: object, where: str) -> int:
     if value > LARGEST:
         raise BadInputError(f"{where}: needs a whole number of at most {LARGEST}, got {_cut(value)}")
     return value
+
+
+def quantity(text: object) -> float | None:
+    """Return the number behind a resource quantity such as "100m", "1.5" or "256Mi"; None for what is none."""
+    found = _QUANTITY.fullmatch(str(text).strip())
+    if not found or found[3] not in _SUFFIXES:
+        return None
+    return float(found[1]) * 10.0 ** int(found[2] or 0) * _SUFFIXES[found[3]]
+
+
+def memory_mb(text: object) -> int | None:
+    """Return a memory quantity in MB of 1024 x 1024 bytes, at least 1; None for what is none."""
+    size = quantity(text)
+    return None if size is None else max(1, round(size / 2**20))
 
 
 def _cut(value: object) -> str:
