@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "prepare": "turn a DistilBERT classifier into what the server loads",
     "load": "send a seeded, open-loop schedule of requests",
     "control": "run the tuning loop against the platform on this machine",
+    "operator": "run the tuning loop of a cluster, for every InferenceTuning and Sweep in it",
     "tune": "search a setting with real runs of one schedule",
     "sweep": "run the trials of a Sweep document",
     "predict": "latency and cost of one setting",
@@ -31,7 +32,10 @@ COMMANDS: dict[str, str] = {
     "detect": "changes of rate or dispersion in a list of counts",
     "report": "the page and the figures of a run",
 }
+MODULES = {"operator": "operate"}
+"""Modules whose name differs from their command's: `operator` is one of Python's own."""
 HANDED_OVER = {"serve": "inference_service", "prepare": "inference_service.prepare", "load": "loadtest"}
+EXTRAS = {"operator": "operator"}
 EXIT_INTERRUPTED = 130
 
 
@@ -72,11 +76,12 @@ def _run(name: str, rest: list[str]) -> int:
 
         return hand_over.run(HANDED_OVER[name], rest)
     try:
-        command = importlib.import_module(f"controller.commands.{name}")
+        command = importlib.import_module(f"controller.commands.{MODULES.get(name, name)}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("controller", "inference_service", "loadtest"):
             raise
-        sys.stderr.write(f"tidegate {name}: needs the package {error.name}; install the extra: tidegate[demo]\n")
+        extra = EXTRAS.get(name, "demo")
+        sys.stderr.write(f"tidegate {name}: needs the package {error.name}; install the extra: tidegate[{extra}]\n")
         return 2
     parser = _Parser(prog=f"tidegate {name}", description=COMMANDS[name], allow_abbrev=False)
     command.add_arguments(parser)

@@ -10,10 +10,10 @@ from controller.commands import trials
 from controller.commands.output import print_json
 from controller.commands.trials_table import dollars, milliseconds, short, trials_table
 from controller.domain.arrival_process import arrival_process_to_document, read_arrivals
+from controller.domain.quantities import decimal_text, duration_text
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError, NothingFeasibleError
 from controller.sweeps.model_choice import check_payloads
-from controller.domain.quantities import decimal_text, duration_text
 from controller.sweeps.sweep_document import API_VERSION, MOST_TRIALS, sweep_from_document
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def _nearest(grid: list[float], value: float) -> int:
     return min(range(len(grid)), key=lambda place: abs(grid[place] - value))
 
 
-def search_space(
+def search_space(  # noqa: PLR0913  what there is, what it can hold, and what users say
     present: ServingConfig,
     *,
     shape: InstanceShape,

@@ -62,8 +62,12 @@ class Platform(Protocol):
     """A place where instances run."""
 
     server_law: ServerLaw
-    autoscaler: AutoscalerSettings
-    shape: InstanceShape
+
+    @property
+    def autoscaler(self) -> AutoscalerSettings: ...  # noqa: D102  what is not tuned
+
+    @property
+    def shape(self) -> InstanceShape: ...  # noqa: D102  of one instance
 
     async def start(self, config: ServingConfig) -> None: ...  # noqa: D102  the class says it: begin with this setting
 

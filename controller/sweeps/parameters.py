@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from controller.domain.quantities import decimal, duration_s, whole
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
-from controller.domain.quantities import decimal, duration_s, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

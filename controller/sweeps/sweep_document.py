@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal, cast
 import yaml
 
 from controller.domain.arrival_process import arrival_process_from_document, arrival_process_to_document
+from controller.domain.quantities import decimal, duration_s
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
 from controller.sweeps.model_choice import GENERATED_PAYLOADS
 from controller.sweeps.parameters import Parameter, parse_parameter
-from controller.domain.quantities import decimal, duration_s
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,98 @@
+"""Warm settings as an overlay on Revisions: what we want on top of the template, and what is somebody else's (pure).
+
+A new Revision begins with the template's values, so ours are put on it again. A value that somebody else wrote, in the
+template or on the Revision, is theirs: the knob is then held, that is, left alone until the tuning is changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from controller.platforms.revision_annotations import ANNOTATION_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(slots=True)
+class Overlay:
+    """What is laid over the Revisions of one service.
+
+    Attributes:
+        wanted: annotation values by knob.
+        template: values of the template when a knob was first laid over; None where it had none.
+        revision: on which ours were written last.
+        held: knobs that belong to somebody else, with the reason.
+    """
+
+    wanted: dict[str, str] = field(default_factory=dict[str, str])
+    template: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    revision: str = ""
+    held: dict[str, str] = field(default_factory=dict[str, str])
+
+    def want(self, values: Mapping[str, str], template: Mapping[str, str]) -> None:
+        """Lay these values (by annotation) over what the template says."""
+        for knob, annotation in ANNOTATION_OF.items():
+            if annotation in values:
+                self.wanted[knob] = values[annotation]
+                self.template.setdefault(knob, template.get(annotation))
+
+    def look(self, revision: str, annotations: Mapping[str, str], template: Mapping[str, str]) -> dict[str, str]:
+        """Return the annotations to write on a Revision, after noticing what others did.
+
+        Args:
+            revision: its name.
+            annotations: on it.
+            template: annotations of the service's template.
+        """
+        missing: dict[str, str] = {}
+        for knob, value in list(self.wanted.items()):
+            annotation = ANNOTATION_OF[knob]
+            found, begun_with = annotations.get(annotation), self.template.get(knob)
+            if template.get(annotation) != begun_with:
+                self._hold(knob, f"the template says {template.get(annotation) or 'nothing'} now")
+            elif found != value and revision == self.revision:
+                self._hold(knob, f"somebody set it to {found or 'nothing'} on {revision}")
+            elif found != value:
+                missing[annotation] = value
+        return missing
+
+    def wrote(self, revision: str) -> None:
+        """Ours are on this Revision now."""
+        self.revision = revision
+
+    def restoring(self) -> dict[str, str | None]:
+        """Return what takes everything of ours off a Revision: the template's values, or nothing."""
+        return {ANNOTATION_OF[knob]: self.template.get(knob) for knob in self.wanted}
+
+    def release(self) -> None:
+        """Take hold of everything again: the tuning was changed."""
+        self.held.clear()
+
+    def _hold(self, knob: str, why: str) -> None:
+        self.held[knob] = why
+        self.wanted.pop(knob, None)
+        self.template.pop(knob, None)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the overlay as JSON."""
+        return {"wanted": self.wanted, "template": self.template, "revision": self.revision, "held": self.held}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Overlay:
+        """Read what `to_document` returned; what is no such document is no overlay."""
+
+        def texts(name: str) -> dict[str, str]:
+            found = document.get(name)
+            pairs = found.items() if isinstance(found, dict) else ()
+            return {str(knob): str(value) for knob, value in pairs if knob in ANNOTATION_OF and value is not None}
+
+        wanted = texts("wanted")
+        template = texts("template")
+        return cls(
+            wanted=wanted,
+            template={knob: template.get(knob) for knob in wanted},
+            revision=str(document.get("revision") or ""),
+            held=texts("held"),
+        )

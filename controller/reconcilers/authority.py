@@ -1,0 +1,72 @@
+"""The link's authority in the cluster: in a Secret of the operator's namespace, its public part where servers are."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from controller.platforms.cluster_client import ConflictError, MissingError
+from controller.telemetry.tls import Authority, make_authority
+
+if TYPE_CHECKING:
+    from controller.platforms.cluster_client import Cluster
+
+NAME = "tidegate-ca"
+AGAIN_S = 60.0
+"""A bundle that somebody removed is back after so long."""
+
+
+async def ensure_authority(cluster: Cluster, namespace: str) -> Authority:
+    """Return the authority of this operator; the first call of all makes it.
+
+    Raises:
+        BadInputError: the Secret holds something else.
+        TemporaryError: the cluster does not answer.
+    """
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    try:
+        found = await cluster.get(f"{path}/{NAME}")
+    except MissingError:
+        made = make_authority(time.time())
+        data = {name: base64.b64encode(each).decode() for name, each in made.to_pem().items()}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "tidegate"}},
+            "type": "Opaque",
+            "data": data,
+        }
+        try:
+            await cluster.create(path, document)
+        except ConflictError:  # another operator was quicker
+            return await ensure_authority(cluster, namespace)
+        return made
+    secret = {name: base64.b64decode(each) for name, each in (found.get("data") or {}).items()}
+    return Authority.from_pem(secret, time.time())
+
+
+class Bundle:
+    """The public certificate as a ConfigMap `tidegate-ca` in served namespaces."""
+
+    def __init__(self, cluster: Cluster, authority: Authority) -> None:
+        self._cluster = cluster
+        self._text = authority.to_pem()["ca.crt"].decode()
+        self._published: dict[str, float] = {}
+
+    async def publish(self, namespace: str) -> None:
+        """Make sure that the namespace has it.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        if time.monotonic() - self._published.get(namespace, -AGAIN_S) < AGAIN_S:
+            return
+        document: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "tidegate"}},
+            "data": {"ca.crt": self._text},
+        }
+        await self._cluster.apply(f"/api/v1/namespaces/{namespace}/configmaps/{NAME}", document, force=True)
+        self._published[namespace] = time.monotonic()

@@ -1,0 +1,72 @@
+"""The operator's reception: a heartbeat belongs to the service of the pod whose token it shows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from controller.platforms.cluster_client import MissingError
+from controller.platforms.watched import SERVICE_LABEL
+from controller.telemetry.identity import TokenIdentity
+from controller.telemetry.reception import RefusedError, bearer_token
+
+if TYPE_CHECKING:
+    from controller.platforms.watched import Key
+    from controller.reconcilers.world import World
+    from controller.telemetry.identity import PodIdentity
+    from controller.telemetry.reception import Desk
+
+
+class PodReception:
+    """Finds the desk of a pod.
+
+    Args:
+        world: of the operator.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._identity = TokenIdentity(self._keys, now=time.time)
+
+    async def find(self, authorization: str) -> Desk | None:
+        """See `Reception.find`.
+
+        Raises:
+            RefusedError: no token of a pod that is there.
+            TemporaryError: the cluster does not answer.
+        """
+        counted = self._world.metrics.heartbeats
+        try:
+            who = await self._identity.verify(bearer_token(authorization))
+            key = await self._service_of(who)
+        except RefusedError:
+            counted["refused"] += 1
+            raise
+        desk = None if key is None else self._world.desks.get(key)
+        counted["untuned" if desk is None else "merged"] += 1
+        return None if desk is None else replace(desk, instance=who.pod)
+
+    async def _service_of(self, who: PodIdentity) -> Key | None:
+        """Return the Knative Service of a pod; None for a pod of none.
+
+        Raises:
+            RefusedError: there is no such pod any more: its token outlives it by minutes.
+            TemporaryError: the cluster does not answer.
+        """
+        found = self._world.watched.find_pod(who.uid)
+        if found is not None:
+            return found[0]
+        # A server's first word may come before the watch tells of its pod.
+        try:
+            pod = await self._world.cluster.get(f"/api/v1/namespaces/{who.namespace}/pods/{who.pod}")
+        except MissingError as error:
+            raise RefusedError("heartbeat: the token is of a pod that is gone") from error
+        if pod["metadata"]["uid"] != who.uid:
+            raise RefusedError("heartbeat: the token is of a pod that is gone")
+        self._world.watched.take_pod(pod, is_gone=False)
+        service = (pod["metadata"].get("labels") or {}).get(SERVICE_LABEL)
+        return (who.namespace, service) if service else None
+
+    async def _keys(self) -> bytes:
+        return (await self._world.cluster.text("/openid/v1/jwks")).encode()

@@ -1,0 +1,51 @@
+"""What every reconciler of one operator works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controller.optimizer.search_process import SearchProcess
+    from controller.platforms.cluster_client import Cluster
+    from controller.platforms.knative import ClusterFacts
+    from controller.platforms.watched import Key, Watched
+    from controller.reconcilers.authority import Bundle
+    from controller.reconcilers.events import Events
+    from controller.reconcilers.operator_metrics import OperatorMetrics
+    from controller.telemetry.reception import Desk
+
+Name = tuple[str, str]
+"""(namespace, name) of a resource."""
+
+
+@dataclass(slots=True)
+class World:
+    """The parts, made once by `run.py`.
+
+    Attributes:
+        cluster: for calls.
+        watched: what watches tell of services.
+        facts: what holds for the whole cluster.
+        events: on our resources.
+        searches: the child process that all tunings share.
+        metrics: of the operator.
+        bundle: the public certificate of the link, for each served namespace.
+        desks: where heartbeats go, by service.
+        tunings: documents of all InferenceTunings.
+    """
+
+    cluster: Cluster
+    watched: Watched
+    facts: ClusterFacts
+    events: Events
+    searches: SearchProcess
+    metrics: OperatorMetrics
+    bundle: Bundle
+    desks: dict[Key, Desk] = field(default_factory=dict["Key", "Desk"])
+    tunings: dict[Name, dict[str, Any]] = field(default_factory=dict["Name", "dict[str, Any]"])
+
+
+def service_of(target: dict[str, Any]) -> str:
+    """Return the name of the Knative Service behind a targetRef."""
+    return f"{target['name']}-predictor" if target.get("kind") == "InferenceService" else str(target["name"])
