@@ -22,6 +22,7 @@ NEEDS = {
     ),
     "chromium": lambda: shutil.which("chromium") is not None,
     "root": lambda: os.geteuid() == 0,
+    "prometheus": lambda: shutil.which("prometheus") is not None,
     "cluster": lambda: Path("/run/netns/tidegate-node").exists(),
 }
 
