@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from controller.monitor.journal import Diary, Journal, StateFile
+    from controller.monitor.source import ArrivalSource
     from controller.monitor.traffic import Detection
     from controller.optimizer.study import SearchResult
     from controller.platforms.protocol import Platform, PlatformState
@@ -46,6 +47,7 @@ class Parts:
         journal: takes decisions and changes.
         detection: how changes are found and laws fitted.
         search: where a search runs.
+        source: of arrivals, where it is neither the servers nor the platform's activator.
     """
 
     platform: Platform
@@ -54,6 +56,7 @@ class Parts:
     journal: Diary
     detection: Detection
     search: Search
+    source: ArrivalSource | None = None
 
 
 class ControlLoop:
@@ -66,6 +69,7 @@ class ControlLoop:
             parts.merge,
             parts.settings,
             parts.detection,
+            source=parts.source,
             shape=parts.platform.shape,
             autoscaler=parts.platform.autoscaler,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from controller.domain.arrival_process import Map, PoissonProcess
 from controller.domain.documents import as_number
 from controller.domain.serving_config import ServingConfig
@@ -23,6 +25,8 @@ from controller.optimizer.scenarios import BIN_S, TrafficSeen
 from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape
     from controller.monitor.lookout import Look
     from controller.monitor.source import ArrivalSource
@@ -43,6 +47,7 @@ class ServiceView:
         merge: heartbeats of its servers.
         settings: of the loop.
         detection: how changes are found and laws fitted.
+        source: of arrivals, where it is neither the servers nor the platform's activator.
         shape: of an instance, as the platform states it.
         autoscaler: what the platform does not let us tune.
     """
@@ -53,6 +58,7 @@ class ServiceView:
         settings: LoopSettings,
         detection: Detection,
         *,
+        source: ArrivalSource | None = None,
         shape: InstanceShape,
         autoscaler: AutoscalerSettings,
     ) -> None:
@@ -65,7 +71,7 @@ class ServiceView:
         self._shape, self._autoscaler = shape, autoscaler
         self._latency = ServerLatency()
         self._front = FrontArrivals()
-        self._source: ArrivalSource = ServerArrivals(merge)
+        self._source: ArrivalSource = source or ServerArrivals(merge)
         self._searched: tuple[float, LatencySeen | None] = (0.0, None)
         self._live = 0
 
@@ -109,7 +115,7 @@ class ServiceView:
                 law=law,
                 rate_rps=traffic.rate_rps,
                 peak_rps=traffic.peak_rps,
-                past=self._source.counts(now_s, BIN_S)[1],
+                past=self._past(now_s),
                 lengths=lengths,
                 ready=state.ready,
                 capacity_rps=capacity,
@@ -130,6 +136,12 @@ class ServiceView:
             # Instances that share cores serve no more than the cores do.
             max(traffic.sustained_rps, EASY * capacity * max(1, min(state.ready, self._shape.cores))),
         )
+
+    def _past(self, now_s: float) -> NDArray[np.int64]:
+        """Return recent arrivals for a replay; a coarse source has smoothed away what a replay is made for."""
+        if self._source.resolution_s > 1.0:
+            return np.zeros(0, dtype=np.int64)
+        return self._source.counts(now_s, BIN_S)[1]
 
     def learn(self, found: SearchResult) -> None:
         """Compare what was measured before a search with what the search simulated of the same."""

@@ -60,7 +60,12 @@ class Lookout:
         """
         settings = self._settings
         waited_s = now_s - self._looked_at_s
-        if not batches or traffic.silent_s >= PAUSE_S or (waited_s < LEAST_BETWEEN_S and self._lost is None):
+        if (
+            not batches
+            or not traffic.age_s
+            or traffic.silent_s >= PAUSE_S
+            or (waited_s < LEAST_BETWEEN_S and self._lost is None)
+        ):
             return None
         if math.isinf(waited_s):
             if traffic.age_s < settings.first_after_s and batches < settings.first_batches:

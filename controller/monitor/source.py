@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class ArrivalSource(Protocol):
     """Anything that can count arrivals."""
 
+    @property
+    def resolution_s(self) -> float: ...  # noqa: D102  arrivals closer than this are not told apart
+
     def counts(self, until_s: float, bin_s: float = 1.0) -> Counts:
         """Return first bin, arrivals by bin, and whether each is only a lower bound; nothing after `until_s`."""
         ...
@@ -27,6 +30,8 @@ class ArrivalSource(Protocol):
 
 class ServerArrivals:
     """What the servers counted."""
+
+    resolution_s = 0.1
 
     def __init__(self, merge: HeartbeatMerge) -> None:
         self._merge = merge
@@ -38,6 +43,8 @@ class ServerArrivals:
 
 class FrontArrivals:
     """What the activator counted, read from its state once a tick."""
+
+    resolution_s = 0.1
 
     def __init__(self, *, started_at_s: float = 0.0) -> None:
         self._bins = ArrivalBins(started_at_s=started_at_s)

@@ -19,7 +19,10 @@ from controller.domain.prices import cluster_prices, load_prices
 from controller.domain.quantities import decimal
 from controller.errors import BadInputError, TidegateError
 from controller.monitor.answered import AnsweredLatency
+from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
+from controller.monitor.prometheus import PrometheusArrivals
+from controller.monitor.promql import ServiceRef
 from controller.optimizer.search_process import ChildSearch
 from controller.optimizer.search_space import search_space
 from controller.platforms.cluster_client import MissingError
@@ -112,6 +115,7 @@ class Tuner:
         self._trouble = ""
         self._told: set[str] = set()
         self._desk = Desk(self._merge, self._outbox, self._now)
+        self._source: PrometheusArrivals | None = None
 
     def take(self, document: dict[str, Any]) -> None:
         """Take note of the tuning as it is now."""
@@ -174,6 +178,12 @@ class Tuner:
         """Return why nothing is done, where that is so."""
         if spec.suspend:
             return Aspect("Ready", "False", "Suspended", "spec.suspend is true; everything is left as it is")
+        if (sweep := self._world.held.get(self._key)) is not None:
+            # It puts back what it changes; what differs then is no drift, and ours is laid over again.
+            self._platform.overlay.revision = ""
+            return Aspect(
+                "Ready", "False", "SweepRuns", f"Sweep {sweep} measures the service; tuning waits for its end"
+            )
         older = self._older_tuning()
         if older is not None:
             return Aspect("Conflict", "True", "OlderTuning", f"InferenceTuning {older} has this target; delete one")
@@ -212,21 +222,53 @@ class Tuner:
             self._platform.overlay.release()
         prices = await self._prices(spec)
         held = frozenset(self._platform.overlay.held)
+        resolution_s = await self._follow_source(spec)
         # The cold start is learned as pods come; it makes no other service of this one.
         shape = self._platform.shape
-        signature = (generation, held, prices, shape.vcpu, shape.memory_mb, shape.cores, self._platform.autoscaler)
+        signature = (
+            generation,
+            held,
+            prices,
+            shape.vcpu,
+            shape.memory_mb,
+            shape.cores,
+            self._platform.autoscaler,
+            resolution_s,
+        )
         if self._loop is not None and signature == self._signature:
             return
         settings = loop_settings(spec, prices, held=held)
         search_space(self._platform.present(), shape=shape, workers=256, bounds=settings.bounds, held=held)
         document = self._loop_document if self._loop is None else self._loop.to_document()
-        parts = Parts(self._platform, self._merge, settings, self._lines, default_detection(), self._search)
+        detection = default_detection() if resolution_s is None else detection_for(resolution_s)
+        parts = Parts(self._platform, self._merge, settings, self._lines, detection, self._search, self._source)
         loop = ControlLoop(parts)
         if document is not None:
             with contextlib.suppress(BadInputError):
                 loop.view.restore(document)
         self._loop, self._settings = loop, settings
         self._signature, self._spec_generation = signature, generation
+
+    async def _follow_source(self, spec: InferenceTuningSpec) -> float | None:
+        """Ask Prometheus where the spec says so; returns how fine its counts are, None where servers are the source.
+
+        Raises:
+            BadInputError: the operator was given no Prometheus.
+            TemporaryError: it does not answer; nothing is decided on what is not known.
+        """
+        if spec.source == "Heartbeat":
+            self._source = None
+            return None
+        if self._source is None:
+            if self._world.prometheus is None:
+                raise BadInputError(
+                    "spec.source: the operator was given no Prometheus; set prometheus.url of its chart, or Heartbeat"
+                )
+            service = ServiceRef(*self._key)
+            self._source = PrometheusArrivals(self._world.prometheus, service, started_at_s=self._started_at_s)
+        await self._source.refresh(self._now())
+        # Scrape intervals differ by a little each time; a new loop for each would never learn.
+        return math.ceil(self._source.resolution_s)
 
     async def _step(self, spec: InferenceTuningSpec) -> None:
         """Let the loop take a turn, keep the overlay on, and tell."""
@@ -302,9 +344,10 @@ class Tuner:
         }
         if not is_worth_a_write(self._status, wanted, waited_s=now_s - self._written_at_s):
             return
-        gone = {name: None for name in self._status if name not in wanted}
+        # Applied, not merged: what is not said any more goes.
+        about = {"apiVersion": API_VERSION, "kind": "InferenceTuning", "metadata": {"name": self._name[1]}}
         with contextlib.suppress(MissingError):
-            await self._world.cluster.patch(f"{self._path()}/status", {"status": {**wanted, **gone}})
+            await self._world.cluster.apply(f"{self._path()}/status", {**about, "status": wanted}, force=True)
         self._status, self._written_at_s = wanted, now_s
 
     async def _fail(self, error: TidegateError) -> None:

@@ -11,8 +11,11 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from controller.domain.quantities import quantity
 from controller.errors import TemporaryError
+from controller.monitor.prometheus_api import PrometheusApi
 from controller.optimizer.search_process import SearchProcess
 from controller.platforms.cluster_client import ClusterCallError, connect
 from controller.platforms.knative import ClusterFacts
@@ -93,6 +96,8 @@ async def _act(  # noqa: PLR0913  the parts of one life
     facts = ClusterFacts({})
     await _look_at_cluster(cluster, facts)
     searches = SearchProcess(is_early=False)
+    session = aiohttp.ClientSession()
+    prometheus = PrometheusApi(session, settings.prometheus_url) if settings.prometheus_url else None
     world = World(
         cluster=cluster,
         watched=Watched(),
@@ -101,6 +106,7 @@ async def _act(  # noqa: PLR0913  the parts of one life
         searches=searches,
         metrics=metrics,
         bundle=Bundle(cluster, authority),
+        prometheus=prometheus,
     )
     names = [f"{settings.service_name}.{settings.namespace}.svc{domain}" for domain in ("", ".cluster.local")]
     issued = authority.issue(names, time.time())
@@ -136,6 +142,7 @@ async def _act(  # noqa: PLR0913  the parts of one life
             if task.get_name() != "watches":
                 task.cancel()
         await asyncio.wait(tasks, timeout=10)
+        await session.close()
         searches.close()
 
 

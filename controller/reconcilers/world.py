@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from controller.monitor.prometheus_api import PrometheusApi
     from controller.optimizer.search_process import SearchProcess
     from controller.platforms.cluster_client import Cluster
     from controller.platforms.knative import ClusterFacts
@@ -30,9 +31,11 @@ class World:
         events: on our resources.
         searches: the child process that all tunings share.
         metrics: of the operator.
+        prometheus: second source of arrivals; None where the operator was given none.
         bundle: the public certificate of the link, for each served namespace.
         desks: where heartbeats go, by service.
         tunings: documents of all InferenceTunings.
+        held: services that a Sweep measures, with its name; tunings leave them alone meanwhile.
     """
 
     cluster: Cluster
@@ -42,8 +45,10 @@ class World:
     searches: SearchProcess
     metrics: OperatorMetrics
     bundle: Bundle
+    prometheus: PrometheusApi | None
     desks: dict[Key, Desk] = field(default_factory=dict["Key", "Desk"])
     tunings: dict[Name, dict[str, Any]] = field(default_factory=dict["Name", "dict[str, Any]"])
+    held: dict[Key, str] = field(default_factory=dict["Key", str])
 
 
 def service_of(target: dict[str, Any]) -> str:
