@@ -52,7 +52,7 @@ class ServiceView:
         autoscaler: what the platform does not let us tune.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  whom it listens to, and what platforms and users state
         self,
         merge: HeartbeatMerge,
         settings: LoopSettings,

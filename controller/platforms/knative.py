@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from controller.domain.instance_log import InstanceRow
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServerLaw, ServingConfig
 from controller.errors import TemporaryError
+from controller.platforms.change_limits import ChangeLimits
 from controller.platforms.cluster_client import ClusterCallError
 from controller.platforms.knative_reading import annotations_of, read_config, read_shape, template_annotations
 from controller.platforms.overlay import Overlay
@@ -95,6 +96,7 @@ class KnativePlatform:
     def __init__(self, place: Place, outbox: Outbox, *, started_at_s: float) -> None:
         self._place, self._outbox, self._started_at_s = place, outbox, started_at_s
         self.overlay = Overlay()
+        self.limits = ChangeLimits()
 
     @property
     def autoscaler(self) -> AutoscalerSettings:
@@ -154,12 +156,15 @@ class KnativePlatform:
             self.overlay.want(warm_annotations(wanted, warm), template_annotations(self.service))
             self.overlay.revision = ""  # what differs now is our own new wish and nobody's drift
             await self.enforce()
+            self.limits.made("warm", self._now())
         return Applied(dearest_price(changes), changes, generation, self.revision["metadata"]["name"])
 
     def _allowed(self, config: ServingConfig, present: ServingConfig) -> ServingConfig:
         """Return what may be done now of a wanted setting: a service at zero is never woken, held knobs stay."""
-        prices = {"hot", "warm"} if self._place.facts.has_warm is not False else {"hot"}
-        wanted = present.with_prices(config, prices)  # type: ignore[arg-type]
+        prices = self.limits.allowed(self._now()) - {"slow"}
+        if self._place.facts.has_warm is False:
+            prices -= {"warm"}
+        wanted = present.with_prices(config, prices)
         kept = {name: getattr(present, name) for name in self.overlay.held}
         if not self._place.seen.serving_pods() and wanted.min_scale > present.min_scale:
             kept["min_scale"] = present.min_scale
@@ -290,6 +295,15 @@ class KnativePlatform:
             revision=self.revision["metadata"]["name"],
             front_arrivals={},
         )
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what a restarted operator needs to know of what was done, as JSON."""
+        return {"overlay": self.overlay.to_document()}
+
+    def restore(self, document: Mapping[str, Any]) -> None:
+        """Go on from what `to_document` returned; what is no such document is no state."""
+        overlay = document.get("overlay")
+        self.overlay = Overlay.from_document(overlay if isinstance(overlay, dict) else {})
 
     async def aclose(self) -> None:
         """End nothing: the service goes on."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from controller.settings import LoopSettings
 
 HEARD_WITHIN_S = 15.0
+KNOB_NAMES = {knob.setting: name for name, knob in KNOBS.items()}
+"""How documents spell each of our settings."""
 LEAST_ANSWERED = 20
 """Fewer answers say nothing of a quantile."""
 
@@ -39,7 +41,6 @@ class Known:
         held: knobs that belong to others, with the reason.
         has_warm: whether warm settings can be applied.
         budget_usd: per million requests, where there is one.
-        trouble: what failed last; empty when nothing did.
         changes: applied so far.
     """
 
@@ -53,16 +54,13 @@ class Known:
     held: Mapping[str, str]
     has_warm: bool | None
     budget_usd: float | None
-    trouble: str
     changes: int
 
 
 def aspects(known: Known) -> list[Aspect]:
     """Return the conditions of a tuning that is at work."""
     return [
-        Aspect("Ready", "False", "CallFailed", known.trouble)
-        if known.trouble
-        else Aspect("Ready", "True", "Watching", f"watching {known.state.revision}"),
+        Aspect("Ready", "True", "Watching", f"watching {known.state.revision}"),
         _metrics(known),
         _slo(known),
         *_budget(known),
@@ -128,7 +126,8 @@ def status_of(known: Known, cold_start: Mapping[str, Any] | None) -> dict[str, A
                     "readyPods": state.ready,
                     "startingPods": state.starting,
                     "settings": settings_text(state.config),
-                    "heldByOthers": [f"{name}: {why}" for name, why in sorted(known.held.items())] or None,
+                    "heldByOthers": [f"{KNOB_NAMES.get(knob, knob)}: {why}" for knob, why in sorted(known.held.items())]
+                    or None,
                 }
             ),
             "arrivals": {
@@ -142,6 +141,10 @@ def status_of(known: Known, cold_start: Mapping[str, Any] | None) -> dict[str, A
             "changes": known.changes,
         }
     )
+
+
+def _held_text(held: Mapping[str, str]) -> list[str] | None:
+    return [f"{KNOB_NAMES.get(knob, knob)}: {why}" for knob, why in sorted(held.items())] or None
 
 
 def settings_text(config: ServingConfig) -> dict[str, str]:
@@ -174,8 +177,10 @@ def _decision(known: Known) -> dict[str, Any] | None:
     if line is None:
         return None
     prediction = line.get("prediction") or {}
-    action = str(line["action"])
-    if action == "keep" and line.get("changes"):
+    reason, action = str(line["reason"]), str(line["action"])
+    # Advice that nobody follows is written as keeping.
+    changes = line["changes"] if action == "apply" or "recommended" in reason else {}
+    if changes and action == "keep":
         action = "recommend"
     cost = prediction.get("cost_per_million_usd")
     attainment = prediction.get("attainment")
@@ -183,8 +188,8 @@ def _decision(known: Known) -> dict[str, Any] | None:
         {
             "time": timestamp(known.decided_at_s),
             "action": action,
-            "reason": str(line["reason"])[:1024],
-            "changes": changes_text(line["changes"]) or None,
+            "reason": reason[:1024],
+            "changes": changes_text(changes) or None,
             "p95": seconds_text(prediction.get("p95_s")),
             "attainment": None if attainment is None else f"{attainment:.1%}",
             "costPerMillionUsd": None if cost is None else f"{cost:.2f}",
@@ -194,11 +199,10 @@ def _decision(known: Known) -> dict[str, Any] | None:
 
 def changes_text(changes: Mapping[str, Any]) -> dict[str, str]:
     """Return changes, named as in our own settings, as `maxBatchSize: 8 → 16`."""
-    names = {knob.setting: name for name, knob in KNOBS.items()}
     return {
-        names[name]: f"{knob_text(names[name], old)} → {knob_text(names[name], new)}"
-        for name, (old, new) in changes.items()
-        if name in names
+        (name := KNOB_NAMES[setting]): f"{knob_text(name, old)} → {knob_text(name, new)}"
+        for setting, (old, new) in changes.items()
+        if setting in KNOB_NAMES
     }
 
 

@@ -1,0 +1,220 @@
+"""One service as the operator tunes it: what is heard of it, what is decided for it, and what a restart needs of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from controller.control_loop import ControlLoop, Parts
+from controller.domain.prices import cluster_prices, load_prices
+from controller.errors import BadInputError, TidegateError
+from controller.monitor.answered import AnsweredLatency
+from controller.monitor.coarse_detection import detection_for
+from controller.monitor.detection import default_detection
+from controller.monitor.prometheus import PrometheusArrivals
+from controller.monitor.promql import ServiceRef
+from controller.optimizer.search_process import ChildSearch
+from controller.optimizer.search_space import search_space
+from controller.platforms.cluster_client import MissingError
+from controller.platforms.knative import KnativePlatform, Owner, Place
+from controller.platforms.watched import seconds_of
+from controller.reconcilers.loop_settings import loop_settings
+from controller.reconcilers.resources import API_VERSION
+from controller.reconcilers.state import StateMap
+from controller.reconcilers.world import service_of
+from controller.telemetry.merge import HeartbeatMerge
+from controller.telemetry.outbox import HOT_SETTINGS, Outbox
+from controller.telemetry.reception import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controller.domain.prices import ClusterPrices
+    from controller.reconcilers.resources import InferenceTuningSpec
+    from controller.reconcilers.world import World
+    from controller.settings import LoopSettings
+
+MOST_WORKERS = 256
+
+
+class Lines:
+    """Takes the lines of a loop, until they are told."""
+
+    def __init__(self) -> None:
+        self.decision: Mapping[str, Any] | None = None
+        self.decided_at_s = 0.0
+        self.untold: list[Mapping[str, Any]] = []
+        self.changes: list[Mapping[str, Any]] = []
+
+    def decided(self, line: Mapping[str, Any]) -> None:
+        """See `Diary.decided`."""
+        self.decision, self.decided_at_s = line, time.time()
+        self.untold.append(line)
+
+    def changed(self, line: Mapping[str, Any]) -> None:
+        """See `Diary.changed`."""
+        self.changes.append(line)
+
+
+class TunedService:
+    """The target of one InferenceTuning.
+
+    Args:
+        document: the InferenceTuning; its target never changes.
+        world: of the operator.
+    """
+
+    def __init__(self, document: Mapping[str, Any], world: World) -> None:
+        metadata = document["metadata"]
+        namespace = metadata["namespace"]
+        self._world = world
+        self._started_at_s = seconds_of(metadata["creationTimestamp"])
+        self.key = (namespace, service_of(document["spec"]["targetRef"]))
+        self.seen = world.watched.service(self.key)
+        self.merge = HeartbeatMerge(started_at_s=self._started_at_s)
+        self.outbox = Outbox()
+        self.desk = Desk(self.merge, self.outbox, self.now)
+        owner = Owner(API_VERSION, "InferenceTuning", metadata["name"], metadata["uid"])
+        place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
+        self.platform = KnativePlatform(place, self.outbox, started_at_s=self._started_at_s)
+        self.state = StateMap(world.cluster, namespace, owner)
+        self.lines, self.latency = Lines(), AnsweredLatency()
+        self.loop: ControlLoop | None = None
+        self.settings: LoopSettings | None = None
+        self.changes = 0
+        """Applied since the tuning was made."""
+        self._search = ChildSearch(world.searches)
+        self._source: PrometheusArrivals | None = None
+        self._loop_document: dict[str, Any] | None = None
+        self._signature: object = None
+        self._spec_generation: object = None
+        self._is_restored = False
+
+    def now(self) -> float:
+        """Return seconds since the tuning was made: the clock that its state is written in."""
+        return time.time() - self._started_at_s
+
+    def is_ready(self) -> bool:
+        """Return whether there is a Revision that takes traffic."""
+        with contextlib.suppress(TidegateError):
+            return bool(self.platform.revision)
+        return False
+
+    def is_asleep(self) -> bool:
+        """Return whether the service is at zero and nobody asks for it."""
+        is_silent = self.loop is None or self.loop.view.traffic.silent_s > 5 or not self.loop.view.traffic.age_s
+        return is_silent and not self.seen.serving_pods()
+
+    def close(self) -> None:
+        """End a search that waits."""
+        self._search.close()
+
+    async def follow(self, document: Mapping[str, Any], spec: InferenceTuningSpec) -> ControlLoop:
+        """Return the loop that the spec asks for; another spec or another pod makes it anew, and it goes on as it was.
+
+        Raises:
+            BadInputError: the spec asks for what cannot be.
+            TemporaryError: what it needs does not answer.
+        """
+        generation = document["metadata"].get("generation")
+        if generation != self._spec_generation:
+            self.platform.overlay.release()
+        prices = await self._prices(spec)
+        held = frozenset(self.platform.overlay.held)
+        resolution_s = await self._follow_source(spec)
+        # The cold start is learned as pods come; it makes no other service of this one.
+        shape, autoscaler = self.platform.shape, self.platform.autoscaler
+        size = (shape.vcpu, shape.memory_mb, shape.cores)
+        signature = (generation, held, prices, size, autoscaler, resolution_s)
+        if self.loop is not None and signature == self._signature:
+            return self.loop
+        settings = loop_settings(spec, prices, held=held)
+        search_space(self.platform.present(), shape=shape, workers=MOST_WORKERS, bounds=settings.bounds, held=held)
+        detection = default_detection() if resolution_s is None else detection_for(resolution_s)
+        parts = Parts(self.platform, self.merge, settings, self.lines, detection, self._search, self._source)
+        loop, earlier = ControlLoop(parts), self._loop_document if self.loop is None else self.loop.to_document()
+        if earlier is not None:
+            with contextlib.suppress(BadInputError):
+                loop.view.restore(earlier)
+        self.platform.limits.set(spec.limits.slow_per_hour, spec.limits.warm_per_minute)
+        self.loop, self.settings = loop, settings
+        self._signature, self._spec_generation = signature, generation
+        return loop
+
+    async def _follow_source(self, spec: InferenceTuningSpec) -> float | None:
+        """Ask Prometheus where the spec says so; returns how fine its counts are, None where servers are the source.
+
+        Raises:
+            BadInputError: the operator was given no Prometheus.
+            TemporaryError: it does not answer; nothing is decided on what is not known.
+        """
+        if spec.source == "Heartbeat":
+            self._source = None
+            return None
+        if self._source is None:
+            if self._world.prometheus is None:
+                raise BadInputError(
+                    "spec.source: the operator was given no Prometheus; set prometheus.url of its chart, or Heartbeat"
+                )
+            service = ServiceRef(*self.key)
+            self._source = PrometheusArrivals(self._world.prometheus, service, started_at_s=self._started_at_s)
+        await self._source.refresh(self.now())
+        # Scrape intervals differ by a little each time; a new loop for each would never learn.
+        return math.ceil(self._source.resolution_s)
+
+    async def _prices(self, spec: InferenceTuningSpec) -> ClusterPrices:
+        reference = spec.pricing.config_map_ref
+        if reference is None:
+            return load_prices().cluster
+        where = f"ConfigMap {reference.name}, key {reference.key}"
+        try:
+            found = await self._world.cluster.get(f"/api/v1/namespaces/{self.key[0]}/configmaps/{reference.name}")
+            text = (found.get("data") or {}).get(reference.key)
+            return cluster_prices(json.loads(text or "")["cluster"], where)
+        except MissingError as error:
+            raise BadInputError(f"{where}: is not there; create it or remove spec.pricing") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadInputError(f'{where}: needs a price list with "cluster"; see docs/operator.md') from error
+
+    async def restore(self) -> None:
+        """Go on, once, from the state that an earlier operator left.
+
+        Raises:
+            TemporaryError: the cluster does not answer.
+        """
+        if self._is_restored:
+            return
+        found = await self.state.read()
+        platform = found.get("platform")
+        document: dict[str, Any] = platform if isinstance(platform, dict) else {}
+        self.platform.restore(document)
+        hot, generation = document.get("hot"), document.get("generation", 0)
+        if isinstance(hot, dict) and set(hot) - {"generation"} == set(HOT_SETTINGS) and isinstance(generation, int):
+            self.outbox.restore(generation, {name: hot[name] for name in HOT_SETTINGS})
+        loop = found.get("loop")
+        self._loop_document = loop if isinstance(loop, dict) else None
+        self.changes = int(found.get("changes") or 0)
+        decision = found.get("decision")
+        self.lines.decision = decision if isinstance(decision, dict) else None
+        self.lines.decided_at_s = float(found.get("decided_at_s") or 0.0)
+        self._spec_generation = found.get("spec_generation")
+        self._is_restored = True
+
+    def to_document(self) -> dict[str, object]:
+        """Return what a restarted operator needs, as JSON."""
+        return {
+            "schema": 1,
+            "loop": None if self.loop is None else self.loop.view.to_document(),
+            "platform": {
+                **self.platform.to_document(),
+                "hot": self.outbox.current(),
+                "generation": self.outbox.generation,
+            },
+            "changes": self.changes,
+            "decision": self.lines.decision,
+            "decided_at_s": round(self.lines.decided_at_s, 1),
+            "spec_generation": self._spec_generation,
+        }
