@@ -128,6 +128,7 @@ class ServiceView:
             workers=max([1, *(each.heartbeat.workers_started for each in self._merge.instances()[:8])]),
             margin=self.margin,
             may_hold=look.trigger in {"regime", "periodic"},
+            may_roll=look.trigger == "regime",
             served_s=None if served is None else served.duration_s,
         )
         self._searched = (traffic.rate_rps, served)

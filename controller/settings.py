@@ -26,6 +26,8 @@ class LoopSettings:
     """Lowest and highest value by knob, inside the grid."""
     held: frozenset[str] = frozenset()
     """Knobs that belong to somebody else; they keep their present value."""
+    may_roll: bool = False
+    """Whether a change of regime may also raise the bound of requests in parallel, which takes a new revision."""
     tick_s: float = 1.0
     """Time between two looks; arrivals are counted in bins of a second."""
     first_batches: int = 50

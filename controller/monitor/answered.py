@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KEPT_S = 120.0
 STEP_S = 5.0
-_LATE = ("rejected", "expired", "failed")
+LATE = ("rejected", "expired", "failed")
 
 
 class AnsweredLatency:
@@ -31,7 +31,7 @@ class AnsweredLatency:
         if self._counts and now_s - self._counts[-1][0] < STEP_S:
             return
         counts, counters = merge.latency(), merge.counters()
-        counts[math.inf] = counts.get(math.inf, 0) + round(sum(counters.get(name, 0.0) for name in _LATE))
+        counts[math.inf] = counts.get(math.inf, 0) + round(sum(counters.get(name, 0.0) for name in LATE))
         self._counts.append((now_s, counts))
         while now_s - self._counts[0][0] > KEPT_S:
             self._counts.popleft()

@@ -33,6 +33,7 @@ class Known:
         workers: that servers have started.
         margin: learned, at least 1.
         may_hold: whether more instances may be kept for traffic to come.
+        may_roll: whether a change that takes a new revision may be tried.
         served_s: seconds that the present setting has been in force undisturbed, at the end of the recent past.
     """
 
@@ -45,6 +46,7 @@ class Known:
     workers: int
     margin: float
     may_hold: bool
+    may_roll: bool
     served_s: float | None
 
 
@@ -67,6 +69,7 @@ def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Probl
         bounds=settings.bounds,
         held=settings.held,
         may_hold=known.may_hold,
+        may_roll=known.may_roll and settings.may_roll,
     )
     return Problem(
         space=space,

@@ -29,6 +29,8 @@ GRID: dict[str, tuple[float, ...]] = {
     "target": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0),
 }
 """Values in rising order of what they allow; a max_scale of 0 is no bound and therefore last."""
+FENCES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
+"""Bounds of requests in parallel; Knative takes 1000 at most."""
 Bounds = dict[str, tuple[float, float]]
 """Lowest and highest value by knob."""
 
@@ -108,6 +110,7 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
     bounds: Bounds,
     held: frozenset[str] = frozenset(),
     may_hold: bool = True,
+    may_roll: bool = False,
 ) -> SearchSpace:
     """Return what may be tried from a present setting.
 
@@ -119,6 +122,7 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
         held: knobs that keep their present value whatever the bounds say.
         may_hold: whether more instances may be kept for traffic to come. Not in answer to an alarm: they would be
             ready when the burst is over, and then cost.
+        may_roll: whether the bound of requests in parallel may be raised; it is never lowered, and none is introduced.
 
     Raises:
         BadInputError: an unknown knob, or bounds with nothing of the grid inside.
@@ -147,6 +151,9 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
             values[name] = inside
         else:
             alone.update((name, each if name in _REAL else int(each)) for each in inside)
+    fence = present.container_concurrency
+    if may_roll and fence and "container_concurrency" not in held:
+        values["container_concurrency"] = (fence, *(each for each in FENCES if each > fence))
     # A bound of the user on one end of the scale moves the other end, where the present setting is in its way.
     if alone.get("min_scale", 0) > present.max_scale > 0:
         alone.setdefault("max_scale", alone["min_scale"])

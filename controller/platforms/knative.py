@@ -22,6 +22,7 @@ from controller.platforms.knative_reading import annotations_of, read_config, re
 from controller.platforms.overlay import Overlay
 from controller.platforms.protocol import Applied, PlatformState, dearest_price
 from controller.platforms.revision_annotations import autoscaler_settings, warm_annotations
+from controller.platforms.roller import Roller
 from controller.telemetry.outbox import hot_settings_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class KnativePlatform:
         self._place, self._outbox, self._started_at_s = place, outbox, started_at_s
         self.overlay = Overlay()
         self.limits = ChangeLimits()
+        self.roller = Roller(place.cluster, place.seen, place.namespace)
 
     @property
     def autoscaler(self) -> AutoscalerSettings:
@@ -157,11 +159,16 @@ class KnativePlatform:
             self.overlay.revision = ""  # what differs now is our own new wish and nobody's drift
             await self.enforce()
             self.limits.made("warm", self._now())
+        if "container_concurrency" in changes:
+            await self.roller.begin(wanted.container_concurrency, share_before=None, now_s=self._now())
+            self.limits.made("slow", self._now())
         return Applied(dearest_price(changes), changes, generation, self.revision["metadata"]["name"])
 
     def _allowed(self, config: ServingConfig, present: ServingConfig) -> ServingConfig:
         """Return what may be done now of a wanted setting: a service at zero is never woken, held knobs stay."""
-        prices = self.limits.allowed(self._now()) - {"slow"}
+        prices = self.limits.allowed(self._now())
+        if self.roller.rollout is not None or not self._place.seen.serving_pods():
+            prices -= {"slow"}
         if self._place.facts.has_warm is False:
             prices -= {"warm"}
         wanted = present.with_prices(config, prices)
@@ -179,6 +186,8 @@ class KnativePlatform:
         Raises:
             TemporaryError: the cluster does not take it.
         """
+        if (found := self.roller.taken_back()) is not None:
+            self.overlay.held["container_concurrency"] = f"somebody set it to {found}"
         if not self.overlay.wanted:
             return {}
         newest = self._revision("latestCreatedRevisionName")
@@ -201,6 +210,7 @@ class KnativePlatform:
             if restoring and name in self._place.seen.revisions:
                 await self._write(name, restoring)
         self.overlay = Overlay()
+        await self.roller.release()
         if self._outbox.current() is not None:
             started_with = read_config(self.revision, hot=None, autoscaler_defaults=self._place.facts.autoscaler)
             self._outbox.set(hot_settings_of(started_with))
@@ -298,12 +308,14 @@ class KnativePlatform:
 
     def to_document(self) -> dict[str, Any]:
         """Return what a restarted operator needs to know of what was done, as JSON."""
-        return {"overlay": self.overlay.to_document()}
+        return {"overlay": self.overlay.to_document(), "roller": self.roller.to_document()}
 
     def restore(self, document: Mapping[str, Any]) -> None:
         """Go on from what `to_document` returned; what is no such document is no state."""
         overlay = document.get("overlay")
         self.overlay = Overlay.from_document(overlay if isinstance(overlay, dict) else {})
+        roller = document.get("roller")
+        self.roller.restore(roller if isinstance(roller, dict) else {})
 
     async def aclose(self) -> None:
         """End nothing: the service goes on."""

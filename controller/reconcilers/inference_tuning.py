@@ -90,10 +90,30 @@ class Tuner:
         await loop.step(service.now())
         if spec.mode == "Apply":
             await self._keep_overlay()
+        await self._roll()
         service.latency.observe(service.merge, service.now())
         is_news = bool(service.lines.untold or service.lines.changes)
         await self._teller.tell(spec, service)
         await service.state.save(service.to_document, service.now(), is_news=is_news)
+
+    async def _roll(self) -> None:
+        """Take the next step of a slow change that is on its way, whatever the mode is now."""
+        service = self._service
+        roller, settings = service.platform.roller, service.settings
+        if roller.rollout is None or settings is None:
+            return
+        quantile = settings.slo.quantile
+        ended = await roller.turn(service.measured, quantile=quantile, now_s=service.now())
+        if ended is None:
+            return
+        ending, rollout = ended
+        before = "none" if rollout.fence_before is None else rollout.fence_before
+        words = f"containerConcurrency {before} → {rollout.fence}"
+        if ending == "rolled back":
+            service.platform.overlay.held["container_concurrency"] = f"rolled back, {rollout.why}"
+            await self._teller.event("RolledBack", f"{words}: {rollout.why}", is_warning=True)
+        else:
+            await self._teller.event("RolloutFinished", f"{words} on {rollout.to_revision}")
 
     async def _keep_overlay(self) -> None:
         """Lay our settings over new Revisions and pods, and tell of what others took."""

@@ -47,6 +47,7 @@ def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: fro
         mode=_MODES[spec.mode],  # type: ignore[arg-type]
         bounds=bounds_of(spec.bounds),
         held=held,
+        may_roll=spec.limits.slow_per_hour > 0,
         silence_s=60.0,
         dwell_s=120.0,
     )

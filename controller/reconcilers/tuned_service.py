@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from controller.control_loop import ControlLoop, Parts
 from controller.domain.prices import cluster_prices, load_prices
 from controller.errors import BadInputError, TidegateError
-from controller.monitor.answered import AnsweredLatency
+from controller.monitor.answered import LATE, AnsweredLatency, share_within
 from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
 from controller.monitor.prometheus import PrometheusArrivals
@@ -139,6 +139,7 @@ class TunedService:
         if earlier is not None:
             with contextlib.suppress(BadInputError):
                 loop.view.restore(earlier)
+        self.platform.roller.is_gradual = spec.rollout.manage_traffic
         self.platform.limits.set(spec.limits.slow_per_hour, spec.limits.warm_per_minute)
         self.loop, self.settings = loop, settings
         self._signature, self._spec_generation = signature, generation
@@ -178,6 +179,17 @@ class TunedService:
             raise BadInputError(f"{where}: is not there; create it or remove spec.pricing") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(f'{where}: needs a price list with "cluster"; see docs/operator.md') from error
+
+    def measured(self, revision: str) -> tuple[int, float | None]:
+        """Return how many requests the pods of a revision were asked, and the share of them inside the objective."""
+        counted: dict[float, int] = {}
+        for each in self.merge.instances():
+            if each.heartbeat.instance.startswith(f"{revision}-deployment-"):
+                late = round(sum(each.heartbeat.counters.get(name, 0.0) for name in LATE))
+                for upper_s, count in [*each.heartbeat.latency.items(), (math.inf, late)]:
+                    counted[upper_s] = counted.get(upper_s, 0) + count
+        bound_s = math.inf if self.settings is None else self.settings.slo.bound_s
+        return sum(counted.values()), share_within(dict(sorted(counted.items())), bound_s)
 
     async def restore(self) -> None:
         """Go on, once, from the state that an earlier operator left.

@@ -126,8 +126,7 @@ def status_of(known: Known, cold_start: Mapping[str, Any] | None) -> dict[str, A
                     "readyPods": state.ready,
                     "startingPods": state.starting,
                     "settings": settings_text(state.config),
-                    "heldByOthers": [f"{KNOB_NAMES.get(knob, knob)}: {why}" for knob, why in sorted(known.held.items())]
-                    or None,
+                    "heldByOthers": _held_text(known.held),
                 }
             ),
             "arrivals": {

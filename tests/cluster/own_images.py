@@ -22,6 +22,7 @@ INFERENCE = "dev.local/tidegate-inference:1"
 DEMO = "dev.local/tidegate-demo:1"
 """The server with the demo's model inside, as a user would make it."""
 LOADTEST = "dev.local/tidegate-loadtest:1"
+CONTROLLER = "dev.local/tidegate-controller:1"
 SUITE = "bookworm"
 _COMMANDS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -48,7 +49,9 @@ def build_own(say) -> None:
         _from_dockerfile(DEMO, Path(folder) / "Dockerfile", Path(folder))
     say("image of the load generator: from its Dockerfile")
     _from_dockerfile(LOADTEST, ROOT / "loadtest" / "Dockerfile", ROOT)
-    for name in (DEMO, LOADTEST):
+    say("image of the controller: from its Dockerfile")
+    _from_dockerfile(CONTROLLER, ROOT / "controller" / "Dockerfile", ROOT)
+    for name in (DEMO, LOADTEST, CONTROLLER):
         _give_to_node(name)
 
 
