@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import signal
+import time
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -17,6 +18,8 @@ from typing import Protocol
 
 from controller.errors import TemporaryError
 from controller.optimizer.study import Problem, SearchResult, optimize_by_simulation
+
+IDLE_S = 120.0
 
 
 class Search(Protocol):
@@ -79,6 +82,7 @@ class SearchProcess:
 
     def __init__(self, *, is_early: bool = True) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._used_s = 0.0
         if is_early:
             self._started().submit(os.getpid)
 
@@ -88,6 +92,7 @@ class SearchProcess:
         Raises:
             TemporaryError: the child had died; the next search gets a new one.
         """
+        self._used_s = time.monotonic()
         try:
             return self._started().submit(optimize_by_simulation, problem)
         except BrokenExecutor as error:
@@ -100,9 +105,9 @@ class SearchProcess:
             self._pool = None
         return TemporaryError(f"search: its process died ({error}); a new one is started")
 
-    def rest(self) -> None:
-        """End the child while nobody searches: it holds a hundred MB."""
-        if self._pool is not None:
+    def rest_if_idle(self) -> None:
+        """End the child when nobody has searched for minutes: it holds a hundred MB."""
+        if self._pool is not None and time.monotonic() - self._used_s > IDLE_S:
             self._pool.shutdown(wait=False)
             self._pool = None
 

@@ -18,8 +18,15 @@ from controller.domain.serving_config import PRICE_OF_CHANGE, ServerLaw, Serving
 from controller.errors import TemporaryError
 from controller.platforms.change_limits import ChangeLimits
 from controller.platforms.cluster_client import ClusterCallError
-from controller.platforms.knative_reading import annotations_of, read_config, read_shape, template_annotations
+from controller.platforms.knative_reading import (
+    annotations_of,
+    answering_container,
+    read_config,
+    read_shape,
+    template_annotations,
+)
 from controller.platforms.overlay import Overlay
+from controller.platforms.pod_resize import PodSizes, cpu_of
 from controller.platforms.protocol import Applied, PlatformState, dearest_price
 from controller.platforms.revision_annotations import autoscaler_settings, warm_annotations
 from controller.platforms.roller import Roller
@@ -98,6 +105,7 @@ class KnativePlatform:
         self._place, self._outbox, self._started_at_s = place, outbox, started_at_s
         self.overlay = Overlay()
         self.limits = ChangeLimits()
+        self.sizes = PodSizes(place.cluster, place.namespace)
         self.roller = Roller(place.cluster, place.seen, place.namespace)
 
     @property
@@ -130,7 +138,14 @@ class KnativePlatform:
         Raises:
             TemporaryError: there is none that was ever ready.
         """
-        return self._revision("latestReadyRevisionName")
+        traffic: list[dict[str, Any]] = (self.service["status"] or {}).get("traffic") or []
+        most = max(traffic, key=lambda each: each.get("percent") or 0, default={})
+        name = str(most.get("revisionName") or self._name("latestReadyRevisionName"))
+        found = self._place.seen.revisions.get(name)
+        if found is None:
+            why = f"{name} is not seen yet" if name else "has no ready revision yet"
+            raise TemporaryError(f"service {self._place.service}: {why}")
+        return found
 
     def present(self) -> ServingConfig:
         """Return the setting in force."""
@@ -156,7 +171,6 @@ class KnativePlatform:
         warm = [name for name in changes if PRICE_OF_CHANGE[name] == "warm"]
         if warm:
             self.overlay.want(warm_annotations(wanted, warm), template_annotations(self.service))
-            self.overlay.revision = ""  # what differs now is our own new wish and nobody's drift
             await self.enforce()
             self.limits.made("warm", self._now())
         if "container_concurrency" in changes:
@@ -188,16 +202,19 @@ class KnativePlatform:
         """
         if (found := self.roller.taken_back()) is not None:
             self.overlay.held["container_concurrency"] = f"somebody set it to {found}"
+        await self.sizes.enforce(self._place.seen.serving_pods())
         if not self.overlay.wanted:
             return {}
-        newest = self._revision("latestCreatedRevisionName")
-        name = newest["metadata"]["name"]
-        missing = self.overlay.look(name, annotations_of(newest), template_annotations(self.service))
-        if missing:
-            await self._annotate(name, missing)
-        if self.overlay.wanted:
-            self.overlay.wrote(name)
-        return missing
+        written: dict[str, str] = {}
+        for name in self._live_revisions():
+            on_it = annotations_of(self._place.seen.revisions[name])
+            missing = self.overlay.look(name, on_it, template_annotations(self.service))
+            if missing:
+                await self._annotate(name, missing)
+            if self.overlay.wanted:
+                self.overlay.wrote(name)
+            written |= missing
+        return written
 
     async def release(self) -> None:
         """Take everything of ours off: Revisions get the template's values back, the servers their own settings.
@@ -206,15 +223,27 @@ class KnativePlatform:
             TemporaryError: the cluster does not take it.
         """
         restoring = self.overlay.restoring()
-        for name in {self._name("latestReadyRevisionName"), self._name("latestCreatedRevisionName")} - {""}:
-            if restoring and name in self._place.seen.revisions:
-                await self._write(name, restoring)
+        for name in self._live_revisions() if restoring else ():
+            await self._write(name, restoring)
         self.overlay = Overlay()
+        await self.sizes.release(self._place.seen.serving_pods(), self.own_cpu())
         await self.roller.release()
         if self._outbox.current() is not None:
             started_with = read_config(self.revision, hot=None, autoscaler_defaults=self._place.facts.autoscaler)
             self._outbox.set(hot_settings_of(started_with))
             await self.save_hot_settings()
+
+    def try_resize(self, cpu: float) -> bool:
+        """Want pods of this size, if the limits allow a change now; `enforce` does it."""
+        if "warm" not in self.limits.allowed(self._now()):
+            return False
+        self.limits.made("warm", self._now())
+        self.sizes.cpu = cpu
+        return True
+
+    def own_cpu(self) -> float | None:
+        """Return the cores that the Revision gives its container."""
+        return cpu_of(answering_container(self.revision).get("resources") or {})
 
     async def _annotate(self, revision: str, values: dict[str, str]) -> None:
         await self._write(revision, values)
@@ -232,9 +261,10 @@ class KnativePlatform:
         path = f"{SERVING}/{self._place.namespace}/revisions/{revision}"
         found = await self._place.cluster.patch(path, {"metadata": {"annotations": dict(values)}})
         # The watch tells of it in a moment; until then a second look must not take our own change for a difference.
-        known = self._place.seen.revisions.get(revision)
+        known, metadata = self._place.seen.revisions.get(revision), found.get("metadata") or {}
         if known is not None:
-            known["metadata"]["annotations"] = (found.get("metadata") or {}).get("annotations") or {}
+            known["metadata"]["annotations"] = metadata.get("annotations") or {}
+            known["metadata"]["resourceVersion"] = metadata.get("resourceVersion")
 
     async def _has_reached(self, revision: str, values: Mapping[str, str]) -> bool:
         """Return whether a Revision's annotations are its autoscaler's within some seconds."""
@@ -308,12 +338,18 @@ class KnativePlatform:
 
     def to_document(self) -> dict[str, Any]:
         """Return what a restarted operator needs to know of what was done, as JSON."""
-        return {"overlay": self.overlay.to_document(), "roller": self.roller.to_document()}
+        return {
+            "overlay": self.overlay.to_document(),
+            "roller": self.roller.to_document(),
+            "cpu": self.sizes.cpu,
+        }
 
     def restore(self, document: Mapping[str, Any]) -> None:
         """Go on from what `to_document` returned; what is no such document is no state."""
         overlay = document.get("overlay")
         self.overlay = Overlay.from_document(overlay if isinstance(overlay, dict) else {})
+        cpu = document.get("cpu")
+        self.sizes.cpu = float(cpu) if isinstance(cpu, int | float) else None
         roller = document.get("roller")
         self.roller.restore(roller if isinstance(roller, dict) else {})
 
@@ -326,10 +362,9 @@ class KnativePlatform:
     def _name(self, which: str) -> str:
         return str((self.service["status"] or {}).get(which) or "")
 
-    def _revision(self, which: str) -> dict[str, Any]:
-        name = self._name(which)
-        found = self._place.seen.revisions.get(name)
-        if found is None:
-            why = f"{name} is not seen yet" if name else "has no ready revision yet"
-            raise TemporaryError(f"service {self._place.service}: {why}")
-        return found
+    def _live_revisions(self) -> list[str]:
+        """Return the Revisions that take traffic or will: those named by the traffic, and the newest."""
+        status = self.service["status"] or {}
+        named = [str(each.get("revisionName") or "") for each in status.get("traffic") or [] if each.get("percent")]
+        names = dict.fromkeys([*named, self._name("latestReadyRevisionName"), self._name("latestCreatedRevisionName")])
+        return [name for name in names if name in self._place.seen.revisions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from controller.domain.quantities import memory_mb, quantity
+from controller.domain.quantities import quantity
 from controller.domain.serving_config import InstanceShape, ServingConfig
 from controller.errors import BadInputError
 from controller.platforms.revision_annotations import read_warm
@@ -90,11 +90,11 @@ def read_shape(revision: Mapping[str, Any], *, cores: float, cold_start_s: float
         resources = container.get("resources") or {}
         limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
         vcpu += quantity(requests.get("cpu", limits.get("cpu", "0"))) or 0.0
-        memory += memory_mb(requests.get("memory", limits.get("memory", "0"))) or 0
+        memory += (quantity(requests.get("memory", limits.get("memory", "0"))) or 0.0) / 2**20
     defaults = InstanceShape()
     return InstanceShape(
         vcpu=vcpu or defaults.vcpu,
-        memory_mb=round(memory) if memory > 1 else defaults.memory_mb,
+        memory_mb=max(1, round(memory)) if memory else defaults.memory_mb,
         cores=cores if cores > 0 else math.inf,
         cold_start_s=defaults.cold_start_s if cold_start_s is None else max(0.05, cold_start_s),
     )

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from controller.domain.serving_config import PRICE_OF_CHANGE
 from controller.platforms.revision_annotations import ANNOTATION_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+MOST_WRITTEN = 4
 
 
 @dataclass(slots=True)
@@ -22,17 +25,18 @@ class Overlay:
     Attributes:
         wanted: annotation values by knob.
         template: values of the template when a knob was first laid over; None where it had none.
-        revision: on which ours were written last.
+        written: Revisions on which ours were written: what differs there is somebody else's.
         held: knobs that belong to somebody else, with the reason.
     """
 
     wanted: dict[str, str] = field(default_factory=dict[str, str])
     template: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
-    revision: str = ""
+    written: list[str] = field(default_factory=list[str])
     held: dict[str, str] = field(default_factory=dict[str, str])
 
     def want(self, values: Mapping[str, str], template: Mapping[str, str]) -> None:
-        """Lay these values (by annotation) over what the template says."""
+        """Lay these values (by annotation) over what the template says; they are not written anywhere yet."""
+        self.written.clear()
         for knob, annotation in ANNOTATION_OF.items():
             if annotation in values:
                 self.wanted[knob] = values[annotation]
@@ -52,7 +56,7 @@ class Overlay:
             found, begun_with = annotations.get(annotation), self.template.get(knob)
             if template.get(annotation) != begun_with:
                 self._hold(knob, f"the template says {template.get(annotation) or 'nothing'} now")
-            elif found != value and revision == self.revision:
+            elif found != value and revision in self.written:
                 self._hold(knob, f"somebody set it to {found or 'nothing'} on {revision}")
             elif found != value:
                 missing[annotation] = value
@@ -60,7 +64,11 @@ class Overlay:
 
     def wrote(self, revision: str) -> None:
         """Ours are on this Revision now."""
-        self.revision = revision
+        self.written = [*(each for each in self.written if each != revision), revision][-MOST_WRITTEN:]
+
+    def forget_written(self) -> None:
+        """What differs from now on is nobody's drift: somebody with our leave has put other values there."""
+        self.written.clear()
 
     def restoring(self) -> dict[str, str | None]:
         """Return what takes everything of ours off a Revision: the template's values, or nothing."""
@@ -77,22 +85,21 @@ class Overlay:
 
     def to_document(self) -> dict[str, Any]:
         """Return the overlay as JSON."""
-        return {"wanted": self.wanted, "template": self.template, "revision": self.revision, "held": self.held}
+        return {"wanted": self.wanted, "template": self.template, "written": self.written, "held": self.held}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Overlay:
         """Read what `to_document` returned; what is no such document is no overlay."""
 
-        def texts(name: str) -> dict[str, str]:
+        def texts(name: str, knobs: Iterable[str] = ANNOTATION_OF) -> dict[str, str]:
             found = document.get(name)
             pairs = found.items() if isinstance(found, dict) else ()
-            return {str(knob): str(value) for knob, value in pairs if knob in ANNOTATION_OF and value is not None}
+            return {str(knob): str(value) for knob, value in pairs if knob in knobs and value is not None}
 
-        wanted = texts("wanted")
-        template = texts("template")
+        wanted, template, written = texts("wanted"), texts("template"), document.get("written")
         return cls(
             wanted=wanted,
             template={knob: template.get(knob) for knob in wanted},
-            revision=str(document.get("revision") or ""),
-            held=texts("held"),
+            written=[str(each) for each in written] if isinstance(written, list) else [],
+            held=texts("held", PRICE_OF_CHANGE),  # slow knobs are held too
         )

@@ -7,6 +7,7 @@ On a Revision these annotations reach the autoscaler within two seconds, with ne
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -100,5 +101,6 @@ def _number(text: str | None, *, is_duration: bool = False) -> float | None:
     if text is None:
         return None
     with contextlib.suppress(ValueError, BadInputError):
-        return duration_s(text, "") if is_duration else float(text)
+        value = duration_s(text, "") if is_duration else float(text)
+        return value if math.isfinite(value) else None  # Knative takes NaN for a target
     return None

@@ -93,7 +93,7 @@ async def write_slow(
 async def give_back(cluster: Cluster, template: Template, container_concurrency: int | None) -> None:
     """Put the value back that was there before, and leave no field of the object ours.
 
-    Whoever owned the field before, by `kubectl apply` or a GitOps controller, finds it as it was and without a conflict.
+    Whoever owned the field before, by `kubectl apply` or a GitOps controller, finds it as it was, without a conflict.
 
     Raises:
         TemporaryError: the cluster does not take it.

@@ -113,6 +113,8 @@ class Watched:
         key = (metadata["namespace"], service)
         seen = self.service(key)
         held: dict[str, object] = getattr(seen, place)
+        if value is not None and _is_older(value, held.get(metadata["name"])):
+            return  # an answer to our own write came before what the watch still had to tell
         if value is None:
             held.pop(metadata["name"], None)
             self._by_uid.pop(metadata["uid"], None)
@@ -123,9 +125,18 @@ class Watched:
         seen.changed.set()
 
 
+def _is_older(document: object, known: object) -> bool:
+    """Return whether a watch tells of an object as it was before what we know already."""
+    if not isinstance(document, dict) or not isinstance(known, dict):
+        return False
+    versions = [str(each["metadata"].get("resourceVersion") or "") for each in (document, known)]  # type: ignore[index]
+    return all(each.isdecimal() for each in versions) and int(versions[0]) < int(versions[1])
+
+
 def _trimmed(document: Mapping[str, Any]) -> dict[str, Any]:
     metadata = document["metadata"]
-    kept = ("name", "namespace", "uid", "generation", "annotations", "labels", "creationTimestamp", "ownerReferences")
+    kept = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations", "labels", "creationTimestamp")
+    kept += ("ownerReferences",)
     return {
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": dict(document.get("spec") or {}),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import Aspect
-from controller.reconcilers.resources import FINALIZER, InferenceTuningSpec
+from controller.reconcilers.resources import FINALIZER, RELEASE, InferenceTuningSpec
 from controller.reconcilers.schema import read
 from controller.reconcilers.tuned_service import TunedService
 from controller.reconcilers.tuning_status import KNOB_NAMES
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from controller.reconcilers.world import Name, World
 
 TURN_S = 1.0
+LEAST_RESIZE = 0.1
+"""Cores; a smaller change of a pod's size is not worth a call for each pod."""
 REST_S = 5.0
 """Between two turns while the service is at zero and silent; what a watch tells ends the rest at once."""
 
@@ -76,6 +78,12 @@ class Tuner:
         if document["metadata"].get("deletionTimestamp"):
             await self._release()
             return
+        if (document["metadata"].get("annotations") or {}).get(RELEASE) and document["spec"].get("suspend"):
+            if FINALIZER in (document["metadata"].get("finalizers") or []):
+                await self._release()
+            words = f"spec.suspend is true and {RELEASE} is set; the service has its own settings"
+            await self._teller.write({}, [Aspect("Ready", "False", "Released", words)])
+            return
         spec = read(InferenceTuningSpec, document["spec"], f"InferenceTuning {self._name[1]}: spec")
         if (hindrance := self._hindrance(spec)) is not None:
             self._leave_desk()
@@ -88,13 +96,28 @@ class Tuner:
         if spec.mode == "Apply":
             await self._ensure_finalizer()
         await loop.step(service.now())
+        service.cpu.observe(service.merge, service.now())
         if spec.mode == "Apply":
+            await self._size(spec)
             await self._keep_overlay()
         await self._roll()
         service.latency.observe(service.merge, service.now())
         is_news = bool(service.lines.untold or service.lines.changes)
         await self._teller.tell(spec, service)
         await service.state.save(service.to_document, service.now(), is_news=is_news)
+
+    async def _size(self, spec: InferenceTuningSpec) -> None:
+        """Give pods the cores that the traffic needs, where the spec allows it."""
+        service, sizes = self._service, self._service.platform.sizes
+        wanted = service.size_wanted(spec)
+        present = sizes.cpu if sizes.cpu is not None else service.platform.own_cpu()
+        if wanted is None or sizes.refused or (present is not None and abs(wanted - present) < LEAST_RESIZE):
+            return
+        if service.platform.try_resize(wanted):
+            words = "none" if present is None else f"{present:g}"
+            self._world.metrics.changes["warm"] += 1
+            service.changes += 1
+            await self._teller.event("SettingApplied", f"warm: cpu {words} → {wanted:g}")
 
     async def _roll(self) -> None:
         """Take the next step of a slow change that is on its way, whatever the mode is now."""
@@ -131,7 +154,7 @@ class Tuner:
             return Aspect("Ready", "False", "Suspended", "spec.suspend is true; everything is left as it is")
         if (sweep := self._world.held.get(self._service.key)) is not None:
             # It puts back what it changes; what differs then is no drift, and ours is laid over again.
-            self._service.platform.overlay.revision = ""
+            self._service.platform.overlay.forget_written()
             words = f"Sweep {sweep} measures the service; tuning waits for its end"
             return Aspect("Ready", "False", "SweepRuns", words)
         older = self._older_tuning()
@@ -174,6 +197,7 @@ class Tuner:
             if before != service.platform.present():
                 await self._teller.event("SettingRestored", "the service has its own settings again")
         self._leave_desk()
+        self._is_finalized = False
         finalizers = [each for each in self._document["metadata"].get("finalizers") or [] if each != FINALIZER]
         with contextlib.suppress(MissingError):
             await self._world.cluster.patch(self._teller.path, {"metadata": {"finalizers": finalizers}})

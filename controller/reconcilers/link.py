@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from controller.errors import TemporaryError
 from controller.platforms.cluster_client import MissingError
 from controller.platforms.watched import SERVICE_LABEL
 from controller.telemetry.identity import TokenIdentity
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from controller.telemetry.identity import PodIdentity
     from controller.telemetry.reception import Desk
 
+STARTING_S = 10.0
+"""Until then a service without a desk may have one in a moment; told "not tuned", it would be silent for long."""
+
 
 class PodReception:
     """Finds the desk of a pod.
@@ -27,6 +31,7 @@ class PodReception:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._began_s = time.monotonic()
         self._identity = TokenIdentity(self._keys, now=time.time)
 
     async def find(self, authorization: str) -> Desk | None:
@@ -43,6 +48,8 @@ class PodReception:
         except RefusedError:
             counted["refused"] += 1
             raise
+        if key not in self._world.desks and time.monotonic() - self._began_s < STARTING_S:
+            raise TemporaryError("heartbeat: the operator has just started and does not know all tunings yet")
         desk = None if key is None else self._world.desks.get(key)
         counted["untuned" if desk is None else "merged"] += 1
         return None if desk is None else replace(desk, instance=who.pod)

@@ -68,8 +68,8 @@ def job_document(task: LoadTask, *, name: str, labels: Mapping[str, str], owner:
         f"--payloads={workload.payloads}",
         f"--protocol={workload.protocol}",
         f"--model-name={task.model_name}",
-        f"--slo-quantile={task.slo.quantile:g}",
-        f"--slo-s={task.slo.bound_s:g}",
+        f"--slo-quantile={task.slo.quantile:.9g}",
+        f"--slo-s={task.slo.bound_s:.9g}",
         f"--timeout-s={ANSWERS_S:g}",
         "--out=/results/run",
         "--json",
@@ -115,7 +115,7 @@ class JobSeen:
 
     Attributes:
         phase: waiting: nothing runs yet; running; ended: its pod has an exit code; broken: it has come to nothing.
-        why: of a broken one.
+        why: of a broken one; of an ended one the kubelet's word for it, such as OOMKilled.
         pod: whose log is to be read, once there is one.
         exit_code: of an ended one.
     """
@@ -139,7 +139,8 @@ def look_at_job(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], *, no
     name = "" if pod is None else pod["metadata"]["name"]
     state = next(iter(status.get("containerStatuses") or []), {}).get("state") or {}
     if "terminated" in state:
-        return JobSeen("ended", pod=name, exit_code=int(state["terminated"].get("exitCode", 1)))
+        ended = state["terminated"]
+        return JobSeen("ended", str(ended.get("reason") or ""), name, int(ended.get("exitCode", 1)))
     failed = next((each for each in _conditions(job) if each["type"] == "Failed" and each["status"] == "True"), None)
     if failed is not None:
         return JobSeen("broken", _why_failed(failed), name)
@@ -156,7 +157,7 @@ def look_at_job(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], *, no
 
 def _why_failed(condition: Mapping[str, Any]) -> str:
     if condition.get("reason") == "DeadlineExceeded":
-        return "its Job did not end in time (activeDeadlineSeconds); the service answers too slowly, or the node is busy"
+        return "its Job did not end in time (activeDeadlineSeconds): the service hangs, or the node is busy"
     return f"its Job failed: {condition.get('message') or condition.get('reason')}"
 
 

@@ -14,9 +14,12 @@ from controller.reconcilers.schema import Rule, about
 GROUP, VERSION = "tidegate.dev", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/restore"
+RELEASE = f"{GROUP}/release"
+"""Annotation of a suspended tuning whose service is to get its own settings back: the operator is being removed."""
 
 DURATION = r"^([0-9]{1,9}(\.[0-9]{1,9})?(ms|us|s|m|h))+$"
 DECIMAL = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
+CPU = r"^[0-9]{1,4}(m|\.[0-9]{1,3})?$"
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 
 Duration = Annotated[str, about("A duration with its unit.", pattern=DURATION, maxLength=32)]
@@ -122,6 +125,20 @@ class DecimalBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CpuBounds:
+    """Fewest and most cores of a pod, as 500m or 2."""
+
+    RULES: ClassVar = (
+        Rule(
+            "quantity(self.min).compareTo(quantity(self.max)) <= 0 && quantity(self.min).isGreaterThan(quantity('0'))",
+            "min must be above 0 and not above max",
+        ),
+    )
+    min: Annotated[str, about("Fewest cores.", pattern=CPU, maxLength=16)]
+    max: Annotated[str, about("Most cores.", pattern=CPU, maxLength=16)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """Lowest and highest value by setting; a setting that is absent is bounded by what the platform can hold."""
 
@@ -138,6 +155,9 @@ class Bounds:
     workers: Annotated[WholeBounds | None, about("Worker processes that take batches in a pod (hot).")] = None
     min_scale: Annotated[WholeBounds | None, about("Fewest pods (warm).")] = None
     max_scale: Annotated[WholeBounds | None, about("Most pods (warm); 0 is no bound.")] = None
+    cpu: Annotated[
+        CpuBounds | None, about("Cores of a pod, resized in place (warm); absent: pods keep what they were given.")
+    ] = None
     target: Annotated[DecimalBounds | None, about("Requests in parallel that a pod is scaled for (warm).")] = None
 
 

@@ -26,6 +26,7 @@ from controller.reconcilers.lease import Lease, LostLeaseError
 from controller.reconcilers.link import PodReception
 from controller.reconcilers.operator_metrics import OperatorMetrics
 from controller.reconcilers.status_server import StatusServer
+from controller.reconcilers.sweeps import Sweeps
 from controller.reconcilers.tunings import Tunings
 from controller.reconcilers.watches import registry_of, settings_of, watch
 from controller.reconcilers.world import World
@@ -46,16 +47,20 @@ FACTS_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-async def operate(settings: OperatorSettings) -> int:
-    """Run one operator until a signal; returns the exit code.
+def stop_by_signal() -> asyncio.Event:
+    """Return what SIGINT and SIGTERM set from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def operate(settings: OperatorSettings, stop: asyncio.Event) -> int:
+    """Run one operator until it is stopped; returns the exit code.
 
     Raises:
         TidegateError: it cannot start.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     cluster, metrics = connect(), OperatorMetrics()
     acting = asyncio.Event()
     status = StatusServer(metrics, acting.is_set)
@@ -114,14 +119,15 @@ async def _act(  # noqa: PLR0913  the parts of one life
     link = TelemetryServer(PodReception(world))
     await link.start(settings.host, settings.link_port, ssl_context=context)
     tunings = Tunings(world)
-    registry = registry_of(world.watched, {"inferencetunings": tunings.take})
+    sweeps = Sweeps(world, settings.loadtest_image)
+    registry = registry_of(world.watched, {"inferencetunings": tunings.take, "sweeps": sweeps.take})
     watching = watch(registry, settings_of(is_clusterwide=not settings.namespaces), settings.namespaces, stop=stop)
     acting.set()
     tasks = [
         asyncio.create_task(watching, name="watches"),
         asyncio.create_task(lease.keep(), name="lease"),
         asyncio.create_task(_renew(context, authority, issued, names), name="certificate"),
-        asyncio.create_task(_keep_looking(cluster, facts), name="facts"),
+        asyncio.create_task(_keep_looking(world), name="facts"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
     try:
@@ -136,6 +142,7 @@ async def _act(  # noqa: PLR0913  the parts of one life
     finally:
         acting.clear()
         stop.set()
+        await sweeps.aclose()
         await tunings.aclose()
         await link.aclose()
         for task in tasks:
@@ -155,10 +162,11 @@ async def _renew(context: ssl.SSLContext, authority: Authority, issued: Issued, 
             load(context, issued)
 
 
-async def _keep_looking(cluster: Cluster, facts: ClusterFacts) -> None:
+async def _keep_looking(world: World) -> None:
     while True:
         await asyncio.sleep(FACTS_EVERY_S)
-        await _look_at_cluster(cluster, facts)
+        world.searches.rest_if_idle()
+        await _look_at_cluster(world.cluster, world.facts)
 
 
 async def _look_at_cluster(cluster: Cluster, facts: ClusterFacts) -> None:

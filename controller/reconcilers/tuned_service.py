@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from controller.control_loop import ControlLoop, Parts
 from controller.domain.prices import cluster_prices, load_prices
+from controller.domain.quantities import quantity
 from controller.errors import BadInputError, TidegateError
 from controller.monitor.answered import LATE, AnsweredLatency, share_within
 from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
 from controller.monitor.prometheus import PrometheusArrivals
 from controller.monitor.promql import ServiceRef
+from controller.monitor.server_cpu import ServerCpu
 from controller.optimizer.search_process import ChildSearch
 from controller.optimizer.search_space import search_space
 from controller.platforms.cluster_client import MissingError
 from controller.platforms.knative import KnativePlatform, Owner, Place
+from controller.platforms.pod_resize import right_size
 from controller.platforms.watched import seconds_of
 from controller.reconcilers.loop_settings import loop_settings
 from controller.reconcilers.resources import API_VERSION
@@ -81,7 +84,7 @@ class TunedService:
         place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
         self.platform = KnativePlatform(place, self.outbox, started_at_s=self._started_at_s)
         self.state = StateMap(world.cluster, namespace, owner)
-        self.lines, self.latency = Lines(), AnsweredLatency()
+        self.lines, self.latency, self.cpu = Lines(), AnsweredLatency(), ServerCpu()
         self.loop: ControlLoop | None = None
         self.settings: LoopSettings | None = None
         self.changes = 0
@@ -179,6 +182,18 @@ class TunedService:
             raise BadInputError(f"{where}: is not there; create it or remove spec.pricing") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(f'{where}: needs a price list with "cluster"; see docs/operator.md') from error
+
+    def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
+        """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
+
+        The highest rate of five seconds in two minutes counts: pods grow with a burst and shrink when it is over.
+        """
+        bounds, per_request_s = spec.bounds.cpu, self.cpu.per_request_s()
+        if bounds is None or per_request_s is None or self.loop is None:
+            return None
+        low, high = quantity(bounds.min) or 0.0, quantity(bounds.max) or 0.0
+        rate_rps, pods = self.loop.view.traffic.sustained_rps, len(self.seen.serving_pods())
+        return right_size(rate_rps, per_request_s, pods, bounds=(low, high))
 
     def measured(self, revision: str) -> tuple[int, float | None]:
         """Return how many requests the pods of a revision were asked, and the share of them inside the objective."""

@@ -39,6 +39,7 @@ class Known:
         decision: last line of the journal.
         decided_at_s: wall clock of it.
         held: knobs that belong to others, with the reason.
+        resize_refused: why pods cannot be resized; empty where they can, or need not.
         has_warm: whether warm settings can be applied.
         budget_usd: per million requests, where there is one.
         changes: applied so far.
@@ -52,6 +53,7 @@ class Known:
     decision: Mapping[str, Any] | None
     decided_at_s: float
     held: Mapping[str, str]
+    resize_refused: str
     has_warm: bool | None
     budget_usd: float | None
     changes: int
@@ -107,6 +109,8 @@ def _budget(known: Known) -> list[Aspect]:
 
 
 def _warm(known: Known) -> Aspect:
+    if known.resize_refused:
+        return Aspect("WarmSettings", "False", "ResizeRefused", f"pods keep their size: {known.resize_refused}")
     if known.has_warm is None:
         return Aspect("WarmSettings", "Unknown", "NotTried", "no scale setting was changed yet")
     if known.has_warm:

@@ -78,6 +78,7 @@ class Teller:
             decision=service.lines.decision,
             decided_at_s=service.lines.decided_at_s,
             held=service.platform.overlay.held,
+            resize_refused=service.platform.sizes.refused,
             has_warm=self._world.facts.has_warm,
             budget_usd=None
             if budget is None

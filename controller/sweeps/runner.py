@@ -15,7 +15,7 @@ from controller.sweeps.grid import grid_settings, random_setting
 from controller.sweeps.records import SweepFolder, TrialFigures, TrialRecord, TrialState, best_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from controller.domain.serving_config import ServingConfig
@@ -88,7 +88,7 @@ async def run_sweep(
         tell(record)
     ended: EndReason = "all trials are done"
     while len(records) < planned:
-        if _is_out_of_patience(sweep, records):
+        if is_out_of_patience(sweep, records):
             ended = "no better setting"
             break
         setting = propose(sweep, records)
@@ -111,24 +111,29 @@ async def run_sweep(
     return Result(records, best_of(records, sweep.slo), ended)
 
 
-def propose(sweep: Sweep, records: list[TrialRecord]) -> Setting | None:
-    """Return the setting of the next trial; a function of the document and the finished trials only."""
-    taken = [record.parameters for record in records]
+def propose(sweep: Sweep, records: list[TrialRecord], pending: Sequence[Setting] = ()) -> Setting | None:
+    """Return the setting of the next trial; a function of the document and the trials only.
+
+    Args:
+        sweep: what is run.
+        records: the finished trials.
+        pending: settings of trials that run at the same time.
+    """
+    taken = [*(record.parameters for record in records), *pending]
     match sweep.strategy:
         case "Grid":
-            settings = grid_settings(sweep.parameters)
-            return settings[len(taken)] if len(taken) < len(settings) else None
+            return next((each for each in grid_settings(sweep.parameters) if each not in taken), None)
         case "Random":
             return random_setting(sweep.parameters, taken, seed=sweep.workload.seed)
         case "Optuna":
             # Imported here: a grid needs no Optuna, whose import takes half a second.
             from controller.sweeps.study import next_setting  # noqa: PLC0415
 
-            return next_setting(sweep.parameters, records, sweep.slo, seed=sweep.workload.seed)
+            return next_setting(sweep.parameters, records, sweep.slo, seed=sweep.workload.seed, pending=pending)
 
 
-def _is_out_of_patience(sweep: Sweep, records: list[TrialRecord]) -> bool:
-    """Trials since the best one; while nothing was feasible the search goes on."""
+def is_out_of_patience(sweep: Sweep, records: list[TrialRecord]) -> bool:
+    """Return whether the best trial is too long ago; while nothing was feasible the search goes on."""
     best = best_of(records, sweep.slo)
     return sweep.patience is not None and best is not None and len(records) - 1 - best.number >= sweep.patience
 

@@ -38,7 +38,12 @@ FAILED_CONSTRAINT = 2.0
 
 
 def next_setting(
-    parameters: Sequence[Parameter], records: Sequence[TrialRecord], slo: LatencySlo, *, seed: int
+    parameters: Sequence[Parameter],
+    records: Sequence[TrialRecord],
+    slo: LatencySlo,
+    *,
+    seed: int,
+    pending: Sequence[Setting] = (),
 ) -> Setting | None:
     """Return the setting to try next: first the one nearest to the untuned default, then what Optuna asks for.
 
@@ -47,17 +52,18 @@ def next_setting(
         records: the finished trials, oldest first.
         slo: the objective; a trial outside it is infeasible, among the others cost decides.
         seed: of the sweep.
+        pending: settings of trials that run at the same time: they are taken, but nothing is known of them yet.
 
     Returns:
         A possible setting that was not tried, or None when Optuna proposes none any more.
     """
-    if not records:
+    if not records and not pending:
         untuned = ServingConfig().to_document()
         first = {each.setting: nearest(each.domain, untuned[each.setting] or 0) for each in parameters}
         if is_possible(first):
             return first
-    study = _study(parameters, records, slo, seed)
-    taken = [record.parameters for record in records]
+    study = _study(parameters, records, slo, [seed, len(records) + len(pending)])
+    taken = [*(record.parameters for record in records), *pending]
     for _ in range(MOST_DRAWS):
         trial = study.ask(_distributions(parameters))
         setting = {each.setting: _value(each.domain, trial.params[each.setting]) for each in parameters}
@@ -68,9 +74,11 @@ def next_setting(
     return None
 
 
-def _study(parameters: Sequence[Parameter], records: Sequence[TrialRecord], slo: LatencySlo, seed: int) -> optuna.Study:
+def _study(
+    parameters: Sequence[Parameter], records: Sequence[TrialRecord], slo: LatencySlo, seeds: list[int]
+) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    drawn = int(np.random.SeedSequence([seed, len(records)]).generate_state(1)[0])
+    drawn = int(np.random.SeedSequence(seeds).generate_state(1)[0])
     sampler = optuna.samplers.TPESampler(seed=drawn, n_startup_trials=RANDOM_TRIALS)
     study = optuna.create_study(direction="minimize", sampler=sampler)
     for record in records:

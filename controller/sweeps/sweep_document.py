@@ -1,4 +1,4 @@
-"""The Sweep document: what `tidegate sweep FILE` runs on one machine and what kubectl will apply to a cluster.
+"""The Sweep document: what `tidegate sweep FILE` runs on one machine and what kubectl applies to a cluster.
 
 It is closed: an unknown field is an error that names its path. Durations and decimals are texts, as in every Kubernetes
 document without floats; only the arrivals keep the form that all commands share (docs/sweeps.md shows each field).
@@ -131,14 +131,22 @@ def _as_json(document: object, where: str) -> dict[str, object]:
 
 
 def _check_target(spec: Fields) -> None:
-    """A target is checked and not used: on one machine there is one service."""
-    if not spec.has("targetRef"):
-        return
-    target = Fields.of(spec.document["targetRef"], spec.path("targetRef"))
-    for name in ("apiVersion", "kind", "name"):
-        target.take(name, str)
-    target.take_choice("kind", ("Service", "InferenceService"))
-    target.finish()
+    """Targets are checked and not used: on one machine there is one service. `cancel` ends a sweep in a cluster."""
+    listed = cast("list[object]", spec.take("targetRefs", list)) if spec.has("targetRefs") else []
+    where = spec.path("targetRefs")
+    targets = [(each, f"{where}[{index}]") for index, each in enumerate(listed)]
+    if spec.has("targetRef"):
+        if listed:
+            raise BadInputError(f"{where}: stands beside targetRef; give one of them")
+        targets = [(spec.document["targetRef"], spec.path("targetRef"))]
+    for each, path in targets:
+        target = Fields.of(each, path)
+        for name in ("apiVersion", "kind", "name"):
+            target.take(name, str)
+        target.take_choice("kind", ("Service", "InferenceService"))
+        target.finish()
+    if spec.has("cancel"):
+        spec.take("cancel", bool)
 
 
 def _parameters(spec: Fields) -> tuple[Parameter, ...]:
