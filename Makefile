@@ -37,7 +37,7 @@ lint: dev ## style, types and import contracts
 
 # In CI a missing part is a failure, so the part is installed; elsewhere its tests are skipped and counted.
 test: lint $(if $(CI),torch) ## every test that this machine can run
-	$(BIN)/pytest --ignore=tests/e2e --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --ignore=tests/e2e --ignore=tests/charts --cov --cov-report=term:skip-covered
 
 cluster-up: dev ## a real Kubernetes node with Knative and KServe, without Docker (root; ten minutes the first time)
 	@$(BIN)/python tests/cluster up
@@ -45,9 +45,9 @@ cluster-up: dev ## a real Kubernetes node with Knative and KServe, without Docke
 cluster-down: dev ## end it, and remove all but its programs and images
 	@$(BIN)/python tests/cluster down
 
-e2e: cluster-up ## what a user does on a cluster, on that one
+e2e: .venv/e2e cluster-up ## what a user does on a cluster, on that one
 	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
-	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/e2e
+	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/charts tests/e2e
 
 bench: setup ## measurements, reported and never asserted
 	$(BIN)/python tests/benchmarks/run.py

@@ -16,6 +16,7 @@ asyncio.set_event_loop(None)
 # ONNX Runtime reports to its maker unless told not to before its first import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+CLUSTER_HOME = Path(os.environ.get("TIDEGATE_CLUSTER_HOME") or Path.home() / ".cache" / "tidegate" / "cluster")
 NEEDS = {
     "torch": lambda: (
         importlib.util.find_spec("torch") is not None and importlib.util.find_spec("transformers") is not None
@@ -24,6 +25,7 @@ NEEDS = {
     "root": lambda: os.geteuid() == 0,
     "prometheus": lambda: shutil.which("prometheus") is not None,
     "cluster": lambda: Path("/run/netns/tidegate-node").exists(),
+    "helm": lambda: shutil.which("helm") is not None or (CLUSTER_HOME / "bin" / "helm").exists(),
 }
 
 

@@ -153,7 +153,10 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
             alone.update((name, each if name in _REAL else int(each)) for each in inside)
     fence = present.container_concurrency
     if may_roll and fence and "container_concurrency" not in held:
-        values["container_concurrency"] = (fence, *(each for each in FENCES if each > fence))
+        _, highest = bounds.get("container_concurrency", (0, _UNBOUNDED))
+        higher = [each for each in FENCES if fence < each <= highest]
+        if higher:
+            values["container_concurrency"] = (fence, *higher)
     # A bound of the user on one end of the scale moves the other end, where the present setting is in its way.
     if alone.get("min_scale", 0) > present.max_scale > 0:
         alone.setdefault("max_scale", alone["min_scale"])

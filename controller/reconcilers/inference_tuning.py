@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import BadInputError, TidegateError
@@ -98,6 +99,7 @@ class Tuner:
         await loop.step(service.now())
         service.cpu.observe(service.merge, service.now())
         if spec.mode == "Apply":
+            await self._raise_fence(spec)
             await self._size(spec)
             await self._keep_overlay()
         await self._roll()
@@ -105,6 +107,18 @@ class Tuner:
         is_news = bool(service.lines.untold or service.lines.changes)
         await self._teller.tell(spec, service)
         await service.state.save(service.to_document, service.now(), is_news=is_news)
+
+    async def _raise_fence(self, spec: InferenceTuningSpec) -> None:
+        """Begin a rollout where the bound of requests in parallel is below what the spec allows."""
+        bounds, platform = spec.bounds.container_concurrency, self._service.platform
+        if bounds is None or bounds.min is None or "container_concurrency" in platform.overlay.held:
+            return
+        present = platform.present()
+        if 0 < present.container_concurrency < bounds.min:
+            applied = await platform.apply(replace(present, container_concurrency=bounds.min))
+            if applied.price == "slow":
+                words = f"containerConcurrency {present.container_concurrency} → {bounds.min}: spec.bounds asks for it"
+                await self._teller.event("RolloutStarted", words)
 
     async def _size(self, spec: InferenceTuningSpec) -> None:
         """Give pods the cores that the traffic needs, where the spec allows it."""

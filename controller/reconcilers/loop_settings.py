@@ -23,6 +23,7 @@ _KNOBS = {
     "min_scale": "min_scale",
     "max_scale": "max_scale",
     "target": "target",
+    "container_concurrency": "container_concurrency",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "TIDEGATE_"
+_OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_|$)")
+"""Kubernetes writes TIDEGATE_CONTROLLER_SERVICE_HOST and the like into each pod beside a Service of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,13 @@ def read_operator_settings(environ: Mapping[str, str]) -> OperatorSettings:
     kinds = {each.name: each.type for each in fields(OperatorSettings)}
     values: dict[str, Any] = {}
     for name, text in environ.items():
-        # Kubernetes writes TIDEGATE_CONTROLLER_SERVICE_HOST and the like into each pod beside a Service of ours.
-        if not name.startswith(PREFIX) or "_SERVICE_" in name or "_PORT_" in name or text.startswith("tcp://"):
-            continue
         field = name.removeprefix(PREFIX).lower()
+        if not name.startswith(PREFIX) or text.startswith("tcp://"):
+            continue
         if field not in kinds:
+            # Kubernetes writes TIDEGATE_CONTROLLER_SERVICE_HOST and the like into each pod beside a Service of ours.
+            if "_SERVICE_" in name or "_PORT_" in name:
+                continue
             known = ", ".join(PREFIX + each.upper() for each in kinds)
             raise BadInputError(f"unknown setting {name} in the environment; known are {known}")
         try:

@@ -155,6 +155,10 @@ class Bounds:
     workers: Annotated[WholeBounds | None, about("Worker processes that take batches in a pod (hot).")] = None
     min_scale: Annotated[WholeBounds | None, about("Fewest pods (warm).")] = None
     max_scale: Annotated[WholeBounds | None, about("Most pods (warm); 0 is no bound.")] = None
+    container_concurrency: Annotated[
+        WholeBounds | None,
+        about("Requests given to a pod in parallel (slow); only ever raised, by a rollout that is undone if it harms."),
+    ] = None
     cpu: Annotated[
         CpuBounds | None, about("Cores of a pod, resized in place (warm); absent: pods keep what they were given.")
     ] = None
