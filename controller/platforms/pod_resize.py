@@ -100,6 +100,11 @@ class PodSizes:
         self._asked = {pod.uid: self._asked[pod.uid] for pod in pods if pod.uid in self._asked}
         return changed
 
+    def trouble(self, pods: Sequence[PodSeen]) -> str:
+        """Return why pods do not have the wanted size; empty where they have it or will in a moment."""
+        waiting = (pod.resize_trouble for pod in pods if pod.resize_trouble)
+        return self.refused or next(waiting, "")
+
     async def release(self, pods: Sequence[PodSeen], cpu: float | None) -> None:
         """Give pods the size back that their Revision says.
 

@@ -37,6 +37,7 @@ class PodSeen:
         is_done: whether its containers have ended.
         restarts: of its containers.
         resources: of the container that answers, as they are in force now.
+        resize_trouble: why a resize in place has not happened; empty where none is waited for.
     """
 
     name: str
@@ -50,6 +51,7 @@ class PodSeen:
     is_done: bool
     restarts: int
     resources: Mapping[str, Mapping[str, str]]
+    resize_trouble: str
 
 
 @dataclass(slots=True)
@@ -175,7 +177,16 @@ def pod_seen(document: Mapping[str, Any]) -> PodSeen:
         restarts=sum(each.get("restartCount", 0) for each in states.values()),
         # The status tells what is in force, the specification what was asked for.
         resources=own.get("resources") or container.get("resources") or {},
+        resize_trouble=_resize_trouble(status),
     )
+
+
+def _resize_trouble(status: Mapping[str, Any]) -> str:
+    """Return what kubelet says of a resize that it cannot do now (Deferred), never (Infeasible) or failed to do."""
+    for each in status.get("conditions") or []:
+        if each.get("type") in ("PodResizePending", "PodResizeInProgress") and each.get("reason"):
+            return f"{each['reason']}: {each.get('message', '')}"[:300]
+    return ""
 
 
 def seconds_of(timestamp: str) -> float:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from controller.errors import TemporaryError
 from controller.platforms.cluster_client import ConflictError, MissingError
 from controller.telemetry.tls import Authority, make_authority
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from controller.platforms.cluster_client import Cluster
 
 NAME = "tidegate-ca"
 AGAIN_S = 60.0
 """A bundle that somebody removed is back after so long."""
+
+_log = logging.getLogger(__name__)
 
 
 async def ensure_authority(cluster: Cluster, namespace: str) -> Authority:
@@ -54,13 +61,27 @@ class Bundle:
         self._text = authority.to_pem()["ca.crt"].decode()
         self._published: dict[str, float] = {}
 
+    async def follow(self, service: Mapping[str, Any]) -> None:
+        """Publish where a Knative Service asks for the bundle, before its pod is made.
+
+        A pod that starts without it is given it by its kubelet a minute later, and is not heard until then.
+        """
+        volumes = ((service["spec"].get("template") or {}).get("spec") or {}).get("volumes") or []
+        sources = [each for volume in volumes for each in (volume.get("projected") or {}).get("sources") or []]
+        if any((each.get("configMap") or {}).get("name") == NAME for each in [*volumes, *sources]):
+            try:
+                await self.publish(service["metadata"]["namespace"])
+            except TemporaryError as error:  # a tuning publishes it again
+                _log.warning("bundle_unpublished why=%s", error)
+
     async def publish(self, namespace: str) -> None:
         """Make sure that the namespace has it.
 
         Raises:
             TemporaryError: the cluster does not take it.
         """
-        if time.monotonic() - self._published.get(namespace, -AGAIN_S) < AGAIN_S:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._published.get(namespace, -AGAIN_S) < AGAIN_S:
             return
         document: dict[str, Any] = {
             "apiVersion": "v1",
@@ -69,4 +90,4 @@ class Bundle:
             "data": {"ca.crt": self._text},
         }
         await self._cluster.apply(f"/api/v1/namespaces/{namespace}/configmaps/{NAME}", document, force=True)
-        self._published[namespace] = time.monotonic()
+        self._published[namespace] = now_s

@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import Aspect
+from controller.reconcilers.loop_settings import inside
 from controller.reconcilers.resources import FINALIZER, RELEASE, InferenceTuningSpec
 from controller.reconcilers.schema import read
 from controller.reconcilers.tuned_service import TunedService
-from controller.reconcilers.tuning_status import KNOB_NAMES
+from controller.reconcilers.tuning_status import KNOB_NAMES, changes_text
 from controller.reconcilers.tuning_teller import Teller
 from controller.reconcilers.world import service_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from controller.reconcilers.events import Reason
     from controller.reconcilers.world import Name, World
 
 TURN_S = 1.0
@@ -61,14 +61,15 @@ class Tuner:
 
     async def run(self) -> None:
         """Take turns until cancelled."""
+        clock = asyncio.get_running_loop().time
         try:
             while True:
-                began_s = time.monotonic()
+                began_s = clock()
                 try:
                     await self._turn()
-                except TidegateError as error:
+                except Exception as error:  # noqa: BLE001  the outermost loop; a defect must not end a tuning
                     await self._fail(error)
-                await self._rest(time.monotonic() - began_s)
+                await self._rest(clock() - began_s)
         finally:
             self._service.close()
             self._leave_desk()
@@ -91,6 +92,7 @@ class Tuner:
             await self._teller.write({}, [hindrance])
             return
         await service.restore()
+        held = set(service.platform.overlay.held)
         self._world.desks[service.key] = service.desk
         await self._world.bundle.publish(self._name[0])
         loop = await service.follow(document, spec)
@@ -99,26 +101,33 @@ class Tuner:
         await loop.step(service.now())
         service.cpu.observe(service.merge, service.now())
         if spec.mode == "Apply":
-            await self._raise_fence(spec)
+            await self._keep_bounds()
             await self._size(spec)
-            await self._keep_overlay()
+            await self._keep_overlay(held)
         await self._roll()
         service.latency.observe(service.merge, service.now())
         is_news = bool(service.lines.untold or service.lines.changes)
-        await self._teller.tell(spec, service)
-        await service.state.save(service.to_document, service.now(), is_news=is_news)
+        try:
+            await self._teller.tell(spec, service)
+        finally:  # a status that is refused must not keep us from remembering
+            await service.state.save(service.to_document, service.now(), is_news=is_news)
 
-    async def _raise_fence(self, spec: InferenceTuningSpec) -> None:
-        """Begin a rollout where the bound of requests in parallel is below what the spec allows."""
-        bounds, platform = spec.bounds.container_concurrency, self._service.platform
-        if bounds is None or bounds.min is None or "container_concurrency" in platform.overlay.held:
+    async def _keep_bounds(self) -> None:
+        """Bring settings that are outside the spec's bounds inside: a user who bounds one waits for no search."""
+        platform, settings = self._service.platform, self._service.settings
+        if settings is None:
             return
         present = platform.present()
-        if 0 < present.container_concurrency < bounds.min:
-            applied = await platform.apply(replace(present, container_concurrency=bounds.min))
-            if applied.price == "slow":
-                words = f"containerConcurrency {present.container_concurrency} → {bounds.min}: spec.bounds asks for it"
-                await self._teller.event("RolloutStarted", words)
+        wanted = inside(present, settings.bounds, held=platform.overlay.held)
+        if wanted == present:
+            return
+        applied = await platform.apply(wanted)
+        if applied.changes:
+            self._service.changes += 1
+            self._world.metrics.changes[str(applied.price)] += 1
+            words = ", ".join(f"{name} {each}" for name, each in changes_text(applied.changes).items())
+            reason: Reason = "RolloutStarted" if applied.price == "slow" else "SettingApplied"
+            await self._teller.event(reason, f"{applied.price}: {words}; spec.bounds asks for it")
 
     async def _size(self, spec: InferenceTuningSpec) -> None:
         """Give pods the cores that the traffic needs, where the spec allows it."""
@@ -152,10 +161,9 @@ class Tuner:
         else:
             await self._teller.event("RolloutFinished", f"{words} on {rollout.to_revision}")
 
-    async def _keep_overlay(self) -> None:
-        """Lay our settings over new Revisions and pods, and tell of what others took."""
+    async def _keep_overlay(self, before: set[str]) -> None:
+        """Lay our settings over new Revisions and pods, and tell of what others took since the turn began."""
         platform = self._service.platform
-        before = set(platform.overlay.held)
         await platform.enforce()
         for knob in sorted(set(platform.overlay.held) - before):
             name, why = KNOB_NAMES.get(knob, knob), platform.overlay.held[knob]
@@ -224,14 +232,16 @@ class Tuner:
             await self._world.cluster.patch(self._teller.path, change)
         self._is_finalized = True
 
-    async def _fail(self, error: TidegateError) -> None:
+    async def _fail(self, error: Exception) -> None:
         """Say what failed, in the status and once in the log; it is tried again at the next turn."""
-        if str(error) not in self._told and len(self._told) < 100:
-            self._told.add(str(error))
-            _log.warning("tuning_trouble tuning=%s/%s why=%s", *self._name, error)
-        reason = "InvalidSpec" if isinstance(error, BadInputError) else "CallFailed"
+        defect = None if isinstance(error, TidegateError) else error
+        why = str(error) if defect is None else f"a defect of tidegate, please report it: {defect!r}"
+        if why not in self._told and len(self._told) < 100:
+            self._told.add(why)
+            _log.warning("tuning_trouble tuning=%s/%s why=%s", *self._name, why, exc_info=defect)
+        reason = "Defect" if defect else "InvalidSpec" if isinstance(error, BadInputError) else "CallFailed"
         with contextlib.suppress(TidegateError):
-            await self._teller.write({}, [Aspect("Ready", "False", reason, str(error))])
+            await self._teller.write({}, [Aspect("Ready", "False", reason, why)])
 
     def _leave_desk(self) -> None:
         if self._world.desks.get(self._service.key) is self._service.desk:

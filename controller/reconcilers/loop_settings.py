@@ -6,11 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from controller.domain.quantities import decimal, duration_s
+from controller.domain.serving_config import ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.reconcilers.resources import DecimalBounds, DurationBounds, WholeBounds
 from controller.settings import LoopSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
     from controller.domain.prices import ClusterPrices
     from controller.reconcilers.resources import Bounds, InferenceTuningSpec
 
@@ -25,6 +28,7 @@ _KNOBS = {
     "target": "target",
     "container_concurrency": "container_concurrency",
 }
+_REAL = {"max_queue_delay_s", "target"}
 
 
 def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: frozenset[str]) -> LoopSettings:
@@ -68,6 +72,31 @@ def bounds_of(bounds: Bounds) -> dict[str, tuple[float, float]]:
             # A highest scale of 0 is no bound.
             found[knob] = (low, math.inf if name == "max_scale" and high == 0 else high)
     return found
+
+
+def inside(present: ServingConfig, bounds: Mapping[str, tuple[float, float]], *, held: Container[str]) -> ServingConfig:
+    """Return the setting nearest to the present one that keeps the bounds.
+
+    The bound of requests in parallel is only ever raised, and not introduced where there is none.
+
+    Args:
+        present: in force.
+        bounds: lowest and highest value by knob.
+        held: knobs that belong to somebody else; they stay.
+    """
+    values = present.to_document()
+    for knob, (low, high) in bounds.items():
+        value = values[knob]
+        if knob in held or value is None or (knob == "container_concurrency" and (not value or value >= low)):
+            continue
+        is_unbounded = knob == "max_scale" and value == 0
+        wanted = high if is_unbounded else min(max(value, low), high)
+        if not math.isinf(wanted):
+            values[knob] = wanted if knob in _REAL else int(wanted)
+    least, most = values["min_scale"] or 0, values["max_scale"]
+    if most and least > most:
+        values["min_scale"] = most
+    return ServingConfig.from_document(values, where="spec.bounds")
 
 
 def _ends(each: WholeBounds | DurationBounds | DecimalBounds, where: str) -> tuple[float, float]:

@@ -66,11 +66,10 @@ def read_operator_settings(environ: Mapping[str, str]) -> OperatorSettings:
     values: dict[str, Any] = {}
     for name, text in environ.items():
         field = name.removeprefix(PREFIX).lower()
-        if not name.startswith(PREFIX) or text.startswith("tcp://"):
+        if not name.startswith(PREFIX):
             continue
         if field not in kinds:
-            # Kubernetes writes TIDEGATE_CONTROLLER_SERVICE_HOST and the like into each pod beside a Service of ours.
-            if "_SERVICE_" in name or "_PORT_" in name:
+            if _OF_KUBERNETES.search(name):
                 continue
             known = ", ".join(PREFIX + each.upper() for each in kinds)
             raise BadInputError(f"unknown setting {name} in the environment; known are {known}")

@@ -120,7 +120,9 @@ async def _act(  # noqa: PLR0913  the parts of one life
     await link.start(settings.host, settings.link_port, ssl_context=context)
     tunings = Tunings(world)
     sweeps = Sweeps(world, settings.loadtest_image)
-    registry = registry_of(world.watched, {"inferencetunings": tunings.take, "sweeps": sweeps.take})
+    registry = registry_of(
+        world.watched, {"inferencetunings": tunings.take, "sweeps": sweeps.take}, world.bundle.follow
+    )
     watching = watch(registry, settings_of(is_clusterwide=not settings.namespaces), settings.namespaces, stop=stop)
     acting.set()
     tasks = [

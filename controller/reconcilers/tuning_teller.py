@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.quantities import decimal
@@ -78,7 +77,7 @@ class Teller:
             decision=service.lines.decision,
             decided_at_s=service.lines.decided_at_s,
             held=service.platform.overlay.held,
-            resize_refused=service.platform.sizes.refused,
+            resize_refused=service.platform.sizes.trouble(service.seen.serving_pods()),
             has_warm=self._world.facts.has_warm,
             budget_usd=None
             if budget is None
@@ -114,7 +113,7 @@ class Teller:
             TemporaryError: the cluster does not take it.
         """
         generation = self.document["metadata"].get("generation")
-        now_s = time.time()
+        now_s = self._world.wall()
         kept = status or {name: each for name, each in self._status.items() if name != "conditions"}
         before = self._status.get("conditions") or []
         # What is not known now stays as it was said last, so that a suspended tuning still shows what it knew.

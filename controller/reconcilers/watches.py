@@ -15,7 +15,7 @@ from controller.reconcilers.resources import GROUP, VERSION
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from controller.platforms.watched import Watched
 
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 SERVING = ("serving.knative.dev", "v1")
 
 
-def registry_of(watched: Watched, takers: dict[str, Callable[..., Awaitable[None]]]) -> kopf.OperatorRegistry:
+def registry_of(
+    watched: Watched,
+    takers: dict[str, Callable[..., Awaitable[None]]],
+    on_service: Callable[[dict[str, Any]], Awaitable[None]],
+) -> kopf.OperatorRegistry:
     """Return what to watch.
 
     Args:
         watched: takes services, revisions and pods.
+        on_service: is told of each Knative Service that is there.
         takers: take our own resources, by plural, as `take(document, is_gone=…)`.
     """
     registry = kopf.OperatorRegistry()
@@ -47,8 +52,10 @@ def registry_of(watched: Watched, takers: dict[str, Callable[..., Awaitable[None
         passing(plural, take)
 
     @kopf.on.event(*SERVING, "services", registry=registry, id="services")  # type: ignore[arg-type]
-    def service_seen(event: Any, **_: Any) -> None:
+    async def service_seen(event: Any, **_: Any) -> None:
         watched.take_service(event["object"], is_gone=event["type"] == "DELETED")
+        if event["type"] != "DELETED":
+            await on_service(event["object"])
 
     @kopf.on.event(*SERVING, "revisions", registry=registry, id="revisions")  # type: ignore[arg-type]
     def revision_seen(event: Any, **_: Any) -> None:
@@ -62,6 +69,15 @@ def registry_of(watched: Watched, takers: dict[str, Callable[..., Awaitable[None
     return registry
 
 
+class Patience:
+    """Seconds between attempts, without an end."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1.0, 2.0, 3.0)
+        while True:
+            yield 5.0
+
+
 def settings_of(*, is_clusterwide: bool) -> kopf.OperatorSettings:
     """Return how to watch."""
     settings = kopf.OperatorSettings()
@@ -70,6 +86,8 @@ def settings_of(*, is_clusterwide: bool) -> kopf.OperatorSettings:
     settings.watching.label_selectors["pods"] = SERVICE_LABEL
     settings.watching.chunk_size = 500
     settings.watching.connect_timeout = 10.0
+    # An API server that is away for long comes back; what was learned is lost only by giving up.
+    settings.networking.error_backoffs = Patience()
     # Without rights in the whole cluster neither namespaces nor definitions can be watched.
     settings.scanning.disabled = not is_clusterwide
     return settings
