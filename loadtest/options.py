@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from controller.domain.arrival_process import arrival_process_from_document, read_arrivals
+from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from loadtest.payloads import load_payloads
 from loadtest.protocol import Protocol
@@ -38,6 +39,8 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--timeout-s": {"type": float, "default": 30.0, "help": "longest wait for an answer (default 30)"},
     "--model-name": {"default": "distilbert", "help": "model to ask for (default distilbert)"},
     "--start-at-s": {"type": float, "help": "time zero of the run, seconds since 1970 (default: when ready)"},
+    "--slo-quantile": {"type": float, "metavar": "Q", "help": "of an objective to judge by, such as 0.95"},
+    "--slo-s": {"type": float, "metavar": "S", "help": "latency that this share of requests must keep, seconds"},
     "--overwrite": {"action": "store_true", "help": "replace the run that --out holds"},
 }
 """Flags that Locust does not have itself; --host it has."""
@@ -51,6 +54,7 @@ class LoadOptions:
         duration_s: how long requests arrive; of a replay without --duration, the last instant.
         source: what the schedule came from, for load.json.
         start_at_s: wall clock of time zero, None for as soon as everything is ready.
+        slo: what load.json judges by, if anything.
     """
 
     target: Target
@@ -65,6 +69,7 @@ class LoadOptions:
     timeout_s: float
     start_at_s: float | None
     source: dict[str, object]
+    slo: LatencySlo | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +109,14 @@ def check_options(given: argparse.Namespace) -> LoadOptions:
         timeout_s=given.timeout_s,
         start_at_s=given.start_at_s,
         source={name: getattr(given, name) for name in names},
+        slo=_slo(given),
     )
+
+
+def _slo(given: argparse.Namespace) -> LatencySlo | None:
+    if (given.slo_quantile is None) != (given.slo_s is None):
+        raise BadInputError("--slo-quantile: belongs together with --slo-s; give both or neither")
+    return None if given.slo_quantile is None else LatencySlo(given.slo_quantile, given.slo_s)
 
 
 def _model_name(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import numpy as np
 
 from controller.domain.request_log import RequestClass
+from controller.domain.slo import window_violation_ratio
 from loadtest.validity import LATE_S, why_invalid
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ class ClassFigures(TypedDict):
     latency_s: Percentiles
 
 
+class ObjectiveFigures(TypedDict):
+    """How the measured requests kept the objective; those without a right answer count as late."""
+
+    quantile: float
+    bound_s: float
+    latency_s: float | None
+    late: int
+    window_violation_ratio: float
+
+
 class LoadDocument(TypedDict):
     """load.json; rates are per second, a percentile that falls among requests without a right answer is None."""
 
@@ -55,6 +66,7 @@ class LoadDocument(TypedDict):
     failures: dict[str, int]
     latency_s: dict[str, Percentiles]
     latency_with_failures_s: dict[str, Percentiles]
+    objective: ObjectiveFigures | None
     generator: dict[str, float | int | str]
     seeds: dict[str, int | None]
     versions: dict[str, str]
@@ -76,6 +88,7 @@ def load_document(
     intended_s, sent_s, done_s = np.array([(row.intended_s, row.sent_s, row.done_s) for row in rows]).T
     lag_s, felt_s = sent_s - intended_s, done_s - intended_s
     right, measured = np.isin(names, ("ok", "cold_start")), names != "warm_up"
+    failed_s = np.where(right, felt_s, math.inf)[measured]
     late = int((lag_s > LATE_S).sum())
     why = why_invalid(late, len(rows), figures)
     elapsed_s = max(figures.elapsed_s, 1e-6)
@@ -96,7 +109,8 @@ def load_document(
             "from_intended": _percentiles(felt_s[right]),
             "from_sent": _percentiles((done_s - sent_s)[right]),
         },
-        "latency_with_failures_s": {"from_intended": _percentiles(np.where(right, felt_s, math.inf)[measured])},
+        "latency_with_failures_s": {"from_intended": _percentiles(failed_s)},
+        "objective": _objective(failed_s, options),
         "generator": {
             "late_share": late / len(rows),
             "late_means_over_s": LATE_S,
@@ -139,6 +153,22 @@ def _milliseconds(value_s: float | None) -> str:
 def _class_figures(felt_s: NDArray[np.float64], requests: int) -> ClassFigures:
     answered = felt_s[np.isfinite(felt_s)]
     return {"count": len(felt_s), "share": len(felt_s) / requests, "latency_s": _percentiles(answered)}
+
+
+def _objective(felt_s: NDArray[np.float64], options: LoadOptions) -> ObjectiveFigures | None:
+    """Return how requests in order of arrival kept the objective; None where there is none."""
+    slo = options.slo
+    if slo is None:
+        return None
+    at_s = float(np.quantile(felt_s, slo.quantile, method="inverted_cdf")) if len(felt_s) else math.inf
+    late = felt_s > slo.bound_s
+    return {
+        "quantile": slo.quantile,
+        "bound_s": slo.bound_s,
+        "latency_s": round(at_s, 6) if math.isfinite(at_s) else None,
+        "late": int(late.sum()),
+        "window_violation_ratio": window_violation_ratio(late, slo.quantile),
+    }
 
 
 def _percentiles(values_s: NDArray[np.float64]) -> Percentiles:

@@ -55,6 +55,11 @@ class InvalidError(ClusterCallError):
     """The API server refuses the content (400 or 422)."""
 
 
+_REMEDIES = {
+    0: "see whether the API server is up and can be reached from here",
+    401: "renew the credentials: the kubeconfig's, or the pod's by a restart",
+    403: "grant the right, as the roles of the chart do",
+}
 _BY_STATUS = {400: InvalidError, 403: ForbiddenError, 404: MissingError, 409: ConflictError, 422: InvalidError}
 
 
@@ -120,7 +125,9 @@ class ClusterClient:
         try:
             return cast("Json", json.loads(text))
         except ValueError as error:
-            raise ClusterCallError(f"cluster: {method} {path} answered no JSON", status=0) from error
+            raise ClusterCallError(
+                f"cluster: {method} {path} answered no JSON; see whether a proxy stands before the API server", status=0
+            ) from error
 
     async def _call(
         self, method: str, path: str, body: object = None, content_type: str = "", *, accept: str = "application/json"
@@ -142,7 +149,8 @@ class ClusterClient:
         except ApiException as error:
             raise _refusal(method, path, error.status or 0, error.body) from error
         except Exception as error:
-            raise ClusterCallError(f"cluster: {method} {path}: no answer ({error})"[:500], status=0) from error
+            why = f"cluster: {method} {path}: no answer ({error})"[:500]
+            raise ClusterCallError(f"{why}; {_REMEDIES[0]}", status=0) from error
         if not 200 <= answer.status < 300:
             raise _refusal(method, path, answer.status, answer.data)
         return cast("bytes", answer.data)
@@ -154,7 +162,8 @@ def _refusal(method: str, path: str, status: int, body: object) -> ClusterCallEr
     except (ValueError, TypeError, KeyError):
         why = str(body)
     kind = _BY_STATUS.get(status, ClusterCallError)
-    return kind(f"cluster: {method} {path.partition('?')[0]} answered {status}: {why}"[:600], status=status)
+    words = f"cluster: {method} {path.partition('?')[0]} answered {status}: {why}"[:600]
+    return kind(f"{words}; {_REMEDIES[status]}" if status in _REMEDIES else words, status=status)
 
 
 def _with(path: str, query: Mapping[str, str]) -> str:
@@ -169,6 +178,7 @@ def connect() -> ClusterClient:
     Raises:
         BadInputError: neither is there.
     """
+    import yaml  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415  half a second that other commands need not pay
 
     try:
@@ -176,8 +186,10 @@ def connect() -> ClusterClient:
     except config.ConfigException:
         try:
             config.load_kube_config()
-        except (config.ConfigException, OSError, TypeError) as error:
+        except (config.ConfigException, OSError, TypeError, ValueError, yaml.YAMLError) as error:
             raise BadInputError(
                 f"cluster: no kubeconfig that can be used ({error}); set KUBECONFIG, or run inside a cluster"
             ) from error
-    return ClusterClient(client.ApiClient())
+    configuration = client.Configuration.get_default_copy()
+    configuration.retries = False  # else a call that hangs is made four times before it fails
+    return ClusterClient(client.ApiClient(configuration))

@@ -11,6 +11,7 @@ import copy
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import time
 from typing import TYPE_CHECKING, Any, cast
 
 from controller.platforms.cluster_client import ClusterCallError, ConflictError, InvalidError, Json, MissingError
@@ -31,6 +32,7 @@ class FakeCluster:
         objects: documents by path.
         logs: answers of `text`, by path without its query.
         followers: called as `follow(path, document, is_gone=…)` after every change, as a watch would tell.
+        wall: the clock of its timestamps.
         refusal: raised by every call while it is set, such as of an API server that is away.
     """
 
@@ -38,6 +40,7 @@ class FakeCluster:
     logs: dict[str, str] = field(default_factory=dict[str, str])
     followers: list[Callable[..., None]] = field(default_factory=list["Callable[..., None]"])
     refusal: ClusterCallError | None = None
+    wall: Callable[[], float] = time
     _applied: dict[str, Json] = field(default_factory=dict[str, Json])
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -78,7 +81,7 @@ class FakeCluster:
             "uid": f"uid-{number}",
             "generation": 1,
             "resourceVersion": str(number),
-            "creationTimestamp": datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creationTimestamp": datetime.fromtimestamp(self.wall(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         if "/namespaces/" in path:
             metadata["namespace"] = path.split("/namespaces/")[1].split("/", maxsplit=1)[0]
@@ -118,7 +121,7 @@ class FakeCluster:
             metadata.setdefault("deletionTimestamp", metadata["creationTimestamp"])
             self._tell(path)
             return
-        self._remove(path)
+        self.remove(path)
 
     def put(self, path: str, document: Json) -> None:
         """Set an object, its status included, as a controller of the cluster would."""
@@ -129,6 +132,17 @@ class FakeCluster:
         made["metadata"]["resourceVersion"] = number
         self.objects[path] = made
         self._tell(path)
+
+    def remove(self, path: str) -> None:
+        """Take an object away with all that it owns, finalizers or not."""
+        gone = self.objects.pop(path)
+        self._applied = {name: each for name, each in self._applied.items() if name.removesuffix(STATUS) != path}
+        for follow in self.followers:
+            follow(path, copy.deepcopy(gone), is_gone=True)
+        for place, each in list(self.objects.items()):
+            owners = each["metadata"].get("ownerReferences") or []
+            if any(owner.get("uid") == gone["metadata"]["uid"] for owner in owners) and place in self.objects:
+                self.remove(place)
 
     def _check(self) -> None:
         if self.refusal is not None:
@@ -147,8 +161,9 @@ class FakeCluster:
         before = self.objects[place]
         if place != path:
             after = {**before, "status": after.get("status", {})}
-        elif "status" in before:
-            after["status"] = before["status"]
+        else:
+            after = {name: each for name, each in after.items() if name != "status"}
+            after |= {"status": before["status"]} if "status" in before else {}
         if after == before:
             return copy.deepcopy(before)
         metadata = after["metadata"]
@@ -157,20 +172,10 @@ class FakeCluster:
             metadata["generation"] = before["metadata"].get("generation", 0) + 1
         self.objects[place] = after
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
-            self._remove(place)
+            self.remove(place)
         else:
             self._tell(place)
         return copy.deepcopy(after)
-
-    def _remove(self, path: str) -> None:
-        gone = self.objects.pop(path)
-        self._applied = {name: each for name, each in self._applied.items() if name.removesuffix(STATUS) != path}
-        for follow in self.followers:
-            follow(path, copy.deepcopy(gone), is_gone=True)
-        for place, each in list(self.objects.items()):
-            owners = each["metadata"].get("ownerReferences") or []
-            if any(owner.get("uid") == gone["metadata"]["uid"] for owner in owners) and place in self.objects:
-                self._remove(place)
 
     def _tell(self, path: str) -> None:
         for follow in self.followers:

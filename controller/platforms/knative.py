@@ -33,7 +33,7 @@ from controller.platforms.roller import Roller
 from controller.telemetry.outbox import hot_settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape
     from controller.platforms.cluster_client import Cluster
@@ -85,6 +85,7 @@ class Place:
     namespace: str
     service: str
     owner: Owner
+    wall: Callable[[], float] = time.time
 
 
 class KnativePlatform:
@@ -107,6 +108,7 @@ class KnativePlatform:
         self.limits = ChangeLimits()
         self.sizes = PodSizes(place.cluster, place.namespace)
         self.roller = Roller(place.cluster, place.seen, place.namespace)
+        self._saved_hot: Mapping[str, object] | None = None
 
     @property
     def autoscaler(self) -> AutoscalerSettings:
@@ -181,6 +183,8 @@ class KnativePlatform:
     def _allowed(self, config: ServingConfig, present: ServingConfig) -> ServingConfig:
         """Return what may be done now of a wanted setting: a service at zero is never woken, held knobs stay."""
         prices = self.limits.allowed(self._now())
+        if config.min_scale > present.min_scale:
+            prices |= {"warm"}  # instances that a burst needs now; it counts, so that others wait for it
         if self.roller.rollout is not None or not self._place.seen.serving_pods():
             prices -= {"slow"}
         if self._place.facts.has_warm is False:
@@ -200,6 +204,8 @@ class KnativePlatform:
         Raises:
             TemporaryError: the cluster does not take it.
         """
+        if self._outbox.current() != self._saved_hot:  # a call failed, or servers know a later generation
+            await self.save_hot_settings()
         if (found := self.roller.taken_back()) is not None:
             self.overlay.held["container_concurrency"] = f"somebody set it to {found}"
         await self.sizes.enforce(self._place.seen.serving_pods())
@@ -287,7 +293,7 @@ class KnativePlatform:
         Raises:
             TemporaryError: the cluster does not take it.
         """
-        name = f"tidegate-hot-{self._place.service}"
+        name, hot = f"tidegate-hot-{self._place.service}", self._outbox.current()
         document = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -296,10 +302,11 @@ class KnativePlatform:
                 "labels": {"app.kubernetes.io/managed-by": "tidegate"},
                 "ownerReferences": [self._place.owner.reference()],
             },
-            "data": {"hot-settings.json": json.dumps(self._outbox.current())},
+            "data": {"hot-settings.json": json.dumps(hot)},
         }
         path = f"/api/v1/namespaces/{self._place.namespace}/configmaps/{name}"
         await self._place.cluster.apply(path, document, force=True)
+        self._saved_hot = hot
 
     async def advance(self, until_s: float) -> float:
         """Sleep until then and return now."""
@@ -357,7 +364,7 @@ class KnativePlatform:
         """End nothing: the service goes on."""
 
     def _now(self) -> float:
-        return time.time() - self._started_at_s
+        return self._place.wall() - self._started_at_s
 
     def _name(self, which: str) -> str:
         return str((self.service["status"] or {}).get(which) or "")

@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from controller.domain.quantities import duration_s
+from controller.domain.quantities import decimal_text, duration_s
 from controller.domain.serving_config import AutoscalerSettings, ServingConfig
 from controller.errors import BadInputError
 
@@ -88,7 +88,7 @@ def read_warm(
 
 def warm_annotations(config: ServingConfig, knobs: Iterable[str]) -> dict[str, str]:
     """Return these warm settings as annotations."""
-    return {ANNOTATION_OF[knob]: f"{getattr(config, knob):.6g}" for knob in knobs}
+    return {ANNOTATION_OF[knob]: decimal_text(getattr(config, knob)) for knob in knobs}
 
 
 def _annotation(annotations: Mapping[str, str], knob: str) -> str | None:

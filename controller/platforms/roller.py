@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from controller.platforms.cluster_client import Cluster
     from controller.platforms.watched import ServiceSeen
 
+ALL_TO_NEWEST = [{"latestRevision": True, "percent": 100}]
 SERVING = "/apis/serving.knative.dev/v1/namespaces"
 
 
@@ -90,8 +91,8 @@ class Roller:
             share_old=measured(rollout.from_revision)[1],
         )
         after, ending = advance(rollout, sight, quantile=quantile, is_gradual=self.is_gradual)
-        if after.to_revision and after.to_revision not in self.made:
-            self.made.append(after.to_revision)
+        if newest != rollout.from_revision and newest not in self.made and self._fence_of(newest) == rollout.fence:
+            self.made.append(newest)
         self.rollout = after
         if after != rollout:
             await self._write(after)
@@ -117,15 +118,13 @@ class Roller:
         if ending == "rolled back":
             if newest != rollout.from_revision:
                 self.made.append(newest)
-            if self.is_gradual and template.kind == "Service":
-                traffic = [{"latestRevision": True, "percent": 100}]
-                await self._cluster.patch(template.path, {"spec": {"traffic": traffic}})
+            await self._give_traffic_back(template)
             await give_back(self._cluster, template, rollout.fence_before)
             self.fence = None
         else:
             self.fence = rollout.fence
-        if ending == "finished" and self.is_gradual and template.kind == "Service":
-            beside = {"traffic": [{"latestRevision": True, "percent": 100}]}
+        if ending == "finished" and self.is_gradual:
+            beside = {"traffic": ALL_TO_NEWEST} if template.kind == "Service" else {}
             await write_slow(self._cluster, template, rollout.fence, beside)
         self.rollout = self._done = None
         await self._clean_up({newest})
@@ -149,12 +148,20 @@ class Roller:
         """
         if self.original is not None and self._seen.service is not None:
             template = Template.of(self._seen.service)
-            if self.is_gradual and template.kind == "Service":
-                await self._cluster.patch(
-                    template.path, {"spec": {"traffic": [{"latestRevision": True, "percent": 100}]}}
-                )
+            await self._give_traffic_back(template)
             await give_back(self._cluster, template, self.original[0])
         self.rollout = self.fence = self.original = None
+
+    async def _give_traffic_back(self, template: Template) -> None:
+        """Let all traffic follow the newest revision, where it was ours: KServe would keep a share of 0 for ever."""
+        if self.is_gradual:
+            is_service = template.kind == "Service"
+            change = {"traffic": ALL_TO_NEWEST} if is_service else {"predictor": {"canaryTrafficPercent": None}}
+            await self._cluster.patch(template.path, {"spec": change})
+
+    def _fence_of(self, revision: str) -> int | None:
+        found = self._seen.revisions.get(revision)
+        return None if found is None else int(found["spec"].get("containerConcurrency") or 0)
 
     async def _clean_up(self, kept: set[str]) -> None:
         """Delete revisions of ours that nothing refers to any more."""

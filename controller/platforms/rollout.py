@@ -7,7 +7,7 @@ without traffic it ends by itself after some minutes, since then nothing can bur
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,9 +62,24 @@ class Rollout:
         """Read what `to_document` returned; None where it is no such document."""
         known = {each.name for each in fields(cls)}
         try:
-            return cls(**{name: value for name, value in document.items() if name in known})
+            found = cls(**{name: value for name, value in document.items() if name in known})
         except TypeError:
             return None
+        return found if _is_sound(found) else None
+
+
+def _is_sound(rollout: Rollout) -> bool:
+    """Return whether each field is of its kind, as a document need not be."""
+    texts: list[object] = [rollout.from_revision, rollout.to_revision, rollout.why]
+    wholes: list[object] = [rollout.fence, rollout.fence_before or 0]
+    reals: list[object] = [rollout.began_s, rollout.step_s, rollout.share_before or 0.0]
+    return (
+        all(isinstance(each, str) for each in texts)
+        and all(isinstance(each, int) for each in wholes)
+        and all(isinstance(each, int | float) for each in reals)
+        and rollout.stage in get_args(Stage)
+        and rollout.percent in (0, *SHARES)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ KINDS = (
             ("Windows", ".status.figures.attainment", "string", False),
             ("USD/1M", ".status.figures.costPerMillionUsd", "string", False),
             AGE,
-            ("Settings", ".spec.parameters[*].value", "string", True),
+            ("Settings", ".status.settings", "string", True),
             ("Why", ".status.why", "string", True),
         ),
     ),

@@ -234,7 +234,7 @@ class Tuner:
 
     async def _fail(self, error: Exception) -> None:
         """Say what failed, in the status and once in the log; it is tried again at the next turn."""
-        defect = None if isinstance(error, TidegateError) else error
+        defect = None if isinstance(error, TidegateError | OSError) else error
         why = str(error) if defect is None else f"a defect of tidegate, please report it: {defect!r}"
         if why not in self._told and len(self._told) < 100:
             self._told.add(why)

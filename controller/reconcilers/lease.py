@@ -13,6 +13,8 @@ from controller.platforms.cluster_client import ClusterCallError, ConflictError,
 from controller.platforms.watched import seconds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controller.platforms.cluster_client import Cluster
 
 LASTS_S = 15
@@ -33,10 +35,13 @@ class Lease:
         namespace: of the operator.
         name: of the Lease.
         holder: our name, unique among replicas.
+        wall: the wall clock.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, name: str, *, holder: str) -> None:
-        self._cluster, self._holder, self._name = cluster, holder, name
+    def __init__(
+        self, cluster: Cluster, namespace: str, name: str, *, holder: str, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._cluster, self._holder, self._name, self._wall = cluster, holder, name, wall
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._version = ""
         self._is_held = False
@@ -64,7 +69,8 @@ class Lease:
         Raises:
             LostLeaseError: it is not ours any more: who goes on acting would fight with another.
         """
-        renewed_s = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        renewed_s = clock()
         while True:
             await asyncio.sleep(RENEW_S)
             try:
@@ -73,12 +79,12 @@ class Lease:
                 # While the API server is away nobody else can take it either; the servers are still to be answered.
                 if error.status == 0 or error.status >= 500:
                     continue
-                other = f"nobody we know ({error})" if time.monotonic() - renewed_s > LASTS_S else None
+                other = f"nobody we know ({error})" if clock() - renewed_s > LASTS_S else None
                 if other is None:
                     continue
             if other is not None:
                 raise LostLeaseError(f"lease {self._name}: {other} holds it; this replica ends and waits anew")
-            renewed_s = time.monotonic()
+            renewed_s = clock()
 
     async def release(self) -> None:
         """Let the next one have it at once."""
@@ -105,7 +111,7 @@ class Lease:
             return None
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
-        if holder not in ("", self._holder) and not _has_expired(spec):
+        if holder not in ("", self._holder) and not self._has_expired(spec):
             return holder
         # With the version we read: of two who take it at once, one is refused.
         change = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "spec": self._spec()}
@@ -117,10 +123,9 @@ class Lease:
         return None
 
     def _spec(self) -> dict[str, Any]:
-        now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.fromtimestamp(self._wall(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {"holderIdentity": self._holder, "leaseDurationSeconds": LASTS_S, "renewTime": now}
 
-
-def _has_expired(spec: dict[str, Any]) -> bool:
-    renewed = spec.get("renewTime")
-    return renewed is None or time.time() - seconds_of(renewed) > (spec.get("leaseDurationSeconds") or LASTS_S)
+    def _has_expired(self, spec: dict[str, Any]) -> bool:
+        renewed = spec.get("renewTime")
+        return renewed is None or self._wall() - seconds_of(renewed) > (spec.get("leaseDurationSeconds") or LASTS_S)

@@ -66,7 +66,8 @@ def read_operator_settings(environ: Mapping[str, str]) -> OperatorSettings:
     values: dict[str, Any] = {}
     for name, text in environ.items():
         field = name.removeprefix(PREFIX).lower()
-        if not name.startswith(PREFIX):
+        # A Service of the name tidegate-link would make TIDEGATE_LINK_PORT=tcp://10.96.0.9:8443.
+        if not name.startswith(PREFIX) or text.startswith("tcp://"):
             continue
         if field not in kinds:
             if _OF_KUBERNETES.search(name):

@@ -155,19 +155,28 @@ def read(kind: type[T], document: object, where: str) -> T:
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
-    note = None
+    notes: list[About] = []
     if get_origin(hint) is Annotated:
-        hint, note = get_args(hint)[0], get_args(hint)[1]
+        hint, *notes = get_args(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _value(next(each for each in arguments if each is not type(None)), value, where)
+        inner = next(each for each in arguments if each is not type(None))
+        return _value(Annotated[(inner, *notes)] if notes else inner, value, where)
     if is_dataclass(hint):
         return read(hint, value, where)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(arguments[0], each, f"{where}[{index}]") for index, each in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {str(name): _value(arguments[1], each, f"{where}.{name}") for name, each in value.items()}
-    return _scalar(hint, value, where, is_either=note is not None and "x-kubernetes-int-or-string" in dict(note.extra))
+    if origin is tuple:
+        items = _of_kind(list, value, where, "a list")
+        return tuple(_value(arguments[0], each, f"{where}[{index}]") for index, each in enumerate(items))
+    if origin is dict:
+        pairs = _of_kind(dict, value, where, "an object")
+        return {str(name): _value(arguments[1], each, f"{where}.{name}") for name, each in pairs.items()}
+    return _scalar(hint, value, where, is_either=any("x-kubernetes-int-or-string" in dict(n.extra) for n in notes))
+
+
+def _of_kind(kind: type[T], value: object, where: str, wanted: str) -> T:
+    if not isinstance(value, kind):
+        raise BadInputError(f"{where}: needs {wanted}, got {value!r:.60}")
+    return value
 
 
 def _scalar(hint: Any, value: Any, where: str, *, is_either: bool) -> Any:

@@ -69,6 +69,7 @@ class StateMap:
             return
         if len(text) > LARGEST_BYTES:
             raise TemporaryError(f"{self._name}: state of {len(text)} bytes is above {LARGEST_BYTES}")
+        self._written_at_s = -math.inf  # until it is written, it is due
         await self._cluster.apply(
             self._path,
             {
@@ -83,4 +84,4 @@ class StateMap:
             },
             force=True,
         )
-        self._written = text
+        self._written, self._written_at_s = text, now_s

@@ -18,8 +18,9 @@ from controller.platforms.knative import Owner
 from controller.reconcilers.conditions import Aspect, conditions, present_only, timestamp
 from controller.reconcilers.resources import API_VERSION, FINALIZER
 from controller.reconcilers.sweep_plan import SWEEP_LABEL, Ended, last_word, next_step, trial_document
+from controller.reconcilers.sweep_servers import Before
 from controller.reconcilers.sweep_status import ended_status, sweep_status
-from controller.reconcilers.sweep_target import Before, SweepTarget
+from controller.reconcilers.sweep_target import SweepTarget
 from controller.reconcilers.sweep_trial import TrialParts, TrialRun, delete_job, write_trial
 from controller.reconcilers.world import service_of
 from controller.sweeps.from_cluster import arrivals_hash, is_ended, sweep_of, target_references
@@ -131,7 +132,8 @@ class Campaign:
             return Aspect("Ready", "False", "NoLoadtestImage", why)
         settings = frozenset(each.setting for each in sweep_of(self._document).parameters)
         self._make_targets(settings)
-        return next((found for each in self._targets if (found := each.hindrance()) is not None), None)
+        has_begun = BEFORE in self._annotations
+        return next((found for each in self._targets if (found := each.hindrance(has_begun=has_begun))), None)
 
     def _make_targets(self, settings: frozenset[str]) -> None:
         if self._targets:

@@ -27,8 +27,11 @@ class PodLives:
         self._is_gone: dict[str, float] = {}
 
     def look(self, pods: Iterable[PodSeen], now_s: float) -> None:
-        """Take note of the pods that are there now; a pod that was there and is not any more has ended."""
-        there = {pod.uid: pod for pod in pods if not pod.is_done}
+        """Take note of the pods that are there now; a pod that was there and is not any more has ended.
+
+        A pod that is about to go when it is first seen was the trial before's.
+        """
+        there = {pod.uid: pod for pod in pods if not pod.is_done and (pod.uid in self._rows or not pod.is_leaving)}
         for uid in self._rows.keys() - there.keys():
             self._is_gone.setdefault(uid, now_s)
         for uid, pod in there.items():

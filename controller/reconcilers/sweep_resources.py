@@ -194,6 +194,7 @@ class SweepTrialStatus:
 
     phase: Annotated[TrialPhase | None, about("Where it stands.")] = None
     why: Annotated[str | None, about("Reason of a phase other than Complete.", maxLength=1024)] = None
+    settings: Annotated[str | None, about("Its settings in one line.", maxLength=1024)] = None
     job: Annotated[str | None, about("Name of its load Job.", maxLength=253)] = None
     attempt: Annotated[int | None, about("An invalid run is made once more.")] = None
     started_at: Annotated[str | None, about("When its setting was applied.", format="date-time")] = None

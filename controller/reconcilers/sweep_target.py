@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServingConfig
@@ -22,13 +21,11 @@ from controller.platforms.knative_reading import annotations_of, answering_conta
 from controller.platforms.revision_annotations import ANNOTATION_OF, warm_annotations
 from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 from controller.reconcilers.conditions import Aspect
+from controller.reconcilers.sweep_servers import Before, Servers
 from controller.reconcilers.world import service_of
-from controller.telemetry.merge import HeartbeatMerge
-from controller.telemetry.outbox import HOT_SETTINGS, Outbox, hot_settings_of
-from controller.telemetry.reception import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from controller.platforms.watched import PodSeen
     from controller.reconcilers.world import World
@@ -40,39 +37,17 @@ STARTS_S = 120.0
 CONFIRMS_S = 150.0
 """How long a pod may take to confirm hot settings. A server that nobody tuned asks every 30 s only, and one that was
 there before the link's certificate gets it when the kubelet looks at ConfigMaps next, within two minutes."""
-REFUSES_S = 5.0
-"""A server that reports so long after it was told, and still has the old settings, has refused them."""
+HEARS_S = 10.0
+"""How long the end of a sweep waits for servers to take their own settings again."""
 SETTLES_S = 60.0
 """How long a trial waits for what the one before it left."""
 SCALE = ("min_scale", "max_scale")
+MADE_BY = "tidegate.dev/sweep"
+"""Annotation of a Revision that a trial made: the name of the Sweep."""
 
 
 class TrialError(TidegateError):
     """The trial has come to nothing, for a reason that lies in its setting or its service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What the service had before the sweep, as far as its own documents do not say it.
-
-    Attributes:
-        container_concurrency: of the template, where the sweep changes it.
-        hot: what servers were told by a tuning; None where nothing was.
-        owners: of the ConfigMap that told them.
-    """
-
-    container_concurrency: int | None = None
-    hot: Mapping[str, Any] | None = None
-    owners: Sequence[Mapping[str, Any]] = ()
-
-    def to_document(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {"containerConcurrency": self.container_concurrency, "hot": self.hot, "owners": list(self.owners)}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Before:
-        """Read what `to_document` returned."""
-        return cls(document.get("containerConcurrency"), document.get("hot"), tuple(document.get("owners") or ()))
 
 
 class SweepTarget:
@@ -98,18 +73,15 @@ class SweepTarget:
         wall: Callable[[], float],
     ) -> None:
         self.reference, self.key = reference, (namespace, service_of(reference))
-        self._world, self._owner, self._wall, self._settings = world, owner, wall, settings
+        self._world, self._owner, self._settings = world, owner, settings
         self.seen = world.watched.service(self.key)
-        self._outbox, self._merge = Outbox(), HeartbeatMerge()
-        self._desk = Desk(self._merge, self._outbox, wall)
+        self._servers = Servers(world.cluster, self.key, wall)
         place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
-        self.platform = KnativePlatform(place, self._outbox, started_at_s=wall())
-        self._told_at_s = math.inf
+        self.platform = KnativePlatform(place, self._servers.outbox, started_at_s=wall())
         self._loaded: tuple[float, str] | None = None
         """When the last load ended, on the loop's clock, and on which revision."""
         self._measured_on = ""
         self._laid: ServingConfig | None = None
-        self._accepted = 0.0
 
     @property
     def name(self) -> str:
@@ -130,8 +102,12 @@ class SweepTarget:
         named = (each.get("value") for each in environment if each.get("name") == "TIDEGATE_MODEL_NAME")
         return next((str(each) for each in named if each), "distilbert")
 
-    def hindrance(self) -> Aspect | None:
-        """Return why the service cannot be measured now, where that is so."""
+    def hindrance(self, *, has_begun: bool = False) -> Aspect | None:
+        """Return why the service cannot be measured now, where that is so.
+
+        Args:
+            has_begun: whether trials were run on it: then its newest revision is one of theirs, ready or not.
+        """
         holder = self._world.held.get(self.key)
         if holder not in (None, self._owner.name):
             return Aspect("Ready", "False", "TargetBusy", f"Sweep {holder} measures {self.name}; this one is next")
@@ -139,6 +115,8 @@ class SweepTarget:
             return Aspect("Ready", "False", "TargetMissing", f"there is no {self.name}; create it")
         status = self.seen.service["status"]
         newest, ready = status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")
+        if ready and has_begun and ready in self.seen.revisions:
+            return None
         if not ready or newest != ready or ready not in self.seen.revisions:
             return Aspect("Ready", "False", "TargetNotReady", f"the newest revision of {self.name} is not ready")
         if (serving := self.platform.revision["metadata"]["name"]) != newest:
@@ -154,7 +132,7 @@ class SweepTarget:
         """Let tunings and other sweeps come."""
         if self._world.held.get(self.key) == self._owner.name:
             del self._world.held[self.key]
-        if self._world.desks.get(self.key) is self._desk:
+        if self._world.desks.get(self.key) is self._servers.desk:
             del self._world.desks[self.key]
 
     async def look_before(self) -> Before:
@@ -168,9 +146,7 @@ class SweepTarget:
             template = Template.of(self.platform.service)
             fence = template.read(await self._world.cluster.get(template.path))
         if self._has("hot"):
-            with contextlib.suppress(MissingError):
-                found = await self._world.cluster.get(self._hot_path())
-                hot, owners = _hot_of(found), tuple(found["metadata"].get("ownerReferences") or ())
+            hot, owners = await self._servers.look_before()
         return Before(fence, hot, owners)
 
     async def resume(self) -> None:
@@ -179,12 +155,8 @@ class SweepTarget:
         Raises:
             TemporaryError: the cluster does not answer, or the service is not seen.
         """
-        if self._has("hot") and self._outbox.current() is None:
-            with contextlib.suppress(MissingError):
-                told = _hot_of(await self._world.cluster.get(self._hot_path()))
-                if told is not None:
-                    self._outbox.restore(int(told["generation"]), {name: told[name] for name in HOT_SETTINGS})
-                    self._told_at_s = self._wall()
+        if self._has("hot"):
+            await self._servers.resume()
         if not self.platform.overlay.wanted:
             template, found = template_annotations(self.platform.service), annotations_of(self.platform.revision)
             ours = {ANNOTATION_OF[knob] for knob in self._warm()}
@@ -192,7 +164,6 @@ class SweepTarget:
             self.platform.overlay.want(laid, template)
             self.platform.overlay.wrote(self.platform.revision["metadata"]["name"])
         self._measured_on = self.platform.revision["metadata"]["name"]
-        self._accepted = math.inf
 
     async def set(self, setting: Setting) -> None:
         """Bring the service to a setting, and return when its pods serve with it.
@@ -209,8 +180,7 @@ class SweepTarget:
             config = self._config(setting)
             floor = max(1, config.min_scale)
             if self._has("hot"):
-                self._outbox.set(hot_settings_of(config))
-                self._told_at_s = self._wall()
+                self._servers.tell(config)
                 await self.platform.save_hot_settings()
             if self._has("slow"):
                 await self._write_slow(config.container_concurrency)
@@ -221,7 +191,7 @@ class SweepTarget:
         except (InvalidError, ForbiddenError) as error:
             raise TrialError(str(error)) from error
         self._measured_on = self.platform.revision["metadata"]["name"]
-        self._accepted = self._merge.counters().get("accepted", 0.0)
+        self._servers.expect_traffic()
 
     async def loosen(self, setting: Setting) -> None:
         """Let the setting's own lowest scale come into force: now that requests arrive, nothing goes for want of them.
@@ -236,12 +206,12 @@ class SweepTarget:
 
     def has_traffic(self) -> bool:
         """Return whether servers have reported requests since the setting was made."""
-        return self._merge.counters().get("accepted", 0.0) > self._accepted
+        return self._servers.has_traffic()
 
     def look(self) -> None:
         """Keep hold of the service: of its desk and its place among the measured."""
         self.hold()
-        self._world.desks[self.key] = self._desk
+        self._world.desks[self.key] = self._servers.desk
 
     def ended(self) -> None:
         """A load has ended now."""
@@ -257,7 +227,7 @@ class SweepTarget:
         for knob, wanted in laid.items():
             if newest.get(knob) != wanted:
                 return f"somebody set {knob} to {newest.get(knob) or 'nothing'} while the trial ran"
-        return self._why_refused(self._ready_pods(), self._config(setting))
+        return self._servers.why_refused(self._ready_pods(), self._config(setting))
 
     async def release(self, before: Before) -> None:
         """Put the service back to what it had, and let it go.
@@ -273,33 +243,29 @@ class SweepTarget:
                 await self._until_arrived(before.container_concurrency or 0)
             with contextlib.suppress(MissingError):  # a revision that was replaced meanwhile
                 await self.platform.release()
-            if self._has("hot") and self._outbox.current() is not None:
+            if self._has("hot"):
                 await self._release_hot(before)
+            if self._has("slow"):
+                await self._delete_revisions()
         self.leave()
 
+    async def _delete_revisions(self) -> None:
+        """Delete the revisions that our trials made, once nothing is routed to them any more."""
+        status = self.platform.service["status"]
+        live = {status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")}
+        live |= {each.get("revisionName") for each in status.get("traffic") or []}
+        for name, revision in list(self.seen.revisions.items()):
+            if name not in live and annotations_of(revision).get(MADE_BY) == self._owner.name:
+                await self._world.cluster.delete(f"{SERVING}/{self.key[0]}/revisions/{name}")
+
     async def _release_hot(self, before: Before) -> None:
-        if before.hot is not None:
-            self._outbox.set({name: before.hot[name] for name in HOT_SETTINGS})
+        if self._servers.tell_again(before):
             await self.platform.save_hot_settings()
         # Who runs now has to hear of it from us: without a tuning nobody else will tell.
-        until_s = asyncio.get_running_loop().time() + REFUSES_S
-        while self._unconfirmed(self._ready_pods()) and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110
+        until_s = asyncio.get_running_loop().time() + HEARS_S
+        while self._servers.unconfirmed(self._ready_pods()) and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(TURN_S)
-        if before.hot is None:
-            await self._world.cluster.delete(self._hot_path())
-            return
-        found = await self._world.cluster.get(self._hot_path())
-        metadata = {name: found["metadata"][name] for name in ("name", "labels") if name in found["metadata"]}
-        await self._world.cluster.apply(
-            self._hot_path(),
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {**metadata, "ownerReferences": [dict(each) for each in before.owners]},
-                "data": found.get("data") or {},
-            },
-            force=True,
-        )
+        await self._servers.give_back(before)
 
     async def _is_there(self) -> bool:
         """Return whether the service is there.
@@ -346,15 +312,33 @@ class SweepTarget:
     async def _write_slow(self, fence: int) -> None:
         if has_arrived(self.seen, fence):
             return
+        newest = self._newest()
         await write_slow(self._world.cluster, Template.of(self.platform.service), fence)
+        try:
+            await self._until_new(fence)
+        finally:
+            if self._newest() not in ("", newest):
+                path = f"{SERVING}/{self.key[0]}/revisions/{self._newest()}"
+                with contextlib.suppress(MissingError):
+                    await self._world.cluster.patch(path, {"metadata": {"annotations": {MADE_BY: self._owner.name}}})
+
+    async def _until_new(self, fence: int) -> None:
         until_s = asyncio.get_running_loop().time() + STARTS_S
         while not has_arrived(self.seen, fence):
             self.look()
-            if why := why_refused(self.seen):
+            if (why := why_refused(self.seen)) and self._carries(fence):
                 raise TrialError(f"the new revision does not come up: {why}")
             if asyncio.get_running_loop().time() > until_s:
                 raise TrialError(f"the new revision was not ready within {STARTS_S:.0f} s")
             await asyncio.sleep(TURN_S)
+
+    def _newest(self) -> str:
+        return str(self.platform.service["status"].get("latestCreatedRevisionName") or "")
+
+    def _carries(self, fence: int) -> bool:
+        """Return whether the service as it is seen has this fence already: what it says is of the new revision then."""
+        template: dict[str, Any] = (self.platform.service["spec"].get("template") or {}).get("spec") or {}
+        return int(template.get("containerConcurrency") or 0) == fence
 
     async def _until_arrived(self, fence: int) -> None:
         """Wait a while for the revision that the service had before; it comes by itself, too."""
@@ -392,9 +376,9 @@ class SweepTarget:
                     raise TrialError(f"{len(ready)} of {floor} pods were ready within {STARTS_S:.0f} s")
             else:
                 ready_at_s = min(ready_at_s, now_s)
-                if why := self._why_refused(ready, config):
+                if why := self._servers.why_refused(ready, config):
                     raise TrialError(why)
-                unconfirmed = self._unconfirmed(ready)
+                unconfirmed = self._servers.unconfirmed(ready)
                 is_calm = len(self.seen.serving_pods()) == floor and now_s >= self._rested_at_s()
                 if not unconfirmed and (is_calm or now_s - began_s > SETTLES_S):
                     return
@@ -415,41 +399,3 @@ class SweepTarget:
     def _ready_pods(self) -> list[PodSeen]:
         newest = self.platform.revision["metadata"]["name"]
         return [pod for pod in self.seen.serving_pods() if pod.revision == newest and pod.ready_s is not None]
-
-    def _unconfirmed(self, pods: Sequence[PodSeen]) -> list[PodSeen]:
-        """Return the pods that have not reported the generation of our hot settings."""
-        if not self._has("hot") or self._outbox.current() is None:
-            return []
-        words = {each.heartbeat.instance: each.heartbeat for each in reversed(self._merge.instances())}
-        wanted = self._outbox.generation
-        return [pod for pod in pods if pod.name not in words or words[pod.name].generation < wanted]
-
-    def _why_refused(self, pods: Sequence[PodSeen], config: ServingConfig) -> str:
-        """Return what a server says by going on with its old settings; empty where none does."""
-        words = {each.heartbeat.instance: each for each in reversed(self._merge.instances())}
-        for pod in self._unconfirmed(pods):
-            said = words.get(pod.name)
-            if said is None:
-                continue
-            started = said.heartbeat.workers_started
-            if 0 < started < config.workers:
-                return f"pod {pod.name} refuses workers {config.workers}: it started {started}, and takes at most these"
-            if said.heard_at_s > max(self._told_at_s, pod.ready_s or 0.0) + REFUSES_S:
-                return (
-                    f"pod {pod.name} goes on with hot settings of generation {said.heartbeat.generation} instead of "
-                    f"{self._outbox.generation}: it has refused them; its log says why"
-                )
-        return ""
-
-    def _hot_path(self) -> str:
-        return f"/api/v1/namespaces/{self.key[0]}/configmaps/tidegate-hot-{self.key[1]}"
-
-
-def _hot_of(config_map: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the hot settings of a ConfigMap with their generation; None for what is none."""
-    try:
-        found = json.loads((config_map.get("data") or {}).get("hot-settings.json") or "null")
-    except ValueError:
-        return None
-    is_whole = isinstance(found, dict) and set(found) == {"generation", *HOT_SETTINGS}
-    return found if is_whole and isinstance(found["generation"], int) else None

@@ -113,7 +113,8 @@ class TrialRun:
             raise TrialError(f"its Job {name} is gone: somebody deleted it, or it ended more than an hour ago")
         else:
             started_at = status.get("startedAt") or timestamp(self._parts.wall())
-            await self._write({"phase": "Setting", "attempt": attempt, "startedAt": started_at})
+            settings = ", ".join(f"{each['name']} {each['value']}" for each in self._trial["spec"]["parameters"])
+            await self._write({"phase": "Setting", "settings": settings, "attempt": attempt, "startedAt": started_at})
             await self._target.set(self._setting)
             job = await self._make_job(name)
         await self._write({"phase": "Running", "attempt": attempt, "job": name})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 from controller.control_loop import ControlLoop, Parts
@@ -33,7 +32,7 @@ from controller.telemetry.outbox import HOT_SETTINGS, Outbox
 from controller.telemetry.reception import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from controller.domain.prices import ClusterPrices
     from controller.reconcilers.resources import InferenceTuningSpec
@@ -46,7 +45,8 @@ MOST_WORKERS = 256
 class Lines:
     """Takes the lines of a loop, until they are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
         self.decision: Mapping[str, Any] | None = None
         self.decided_at_s = 0.0
         self.untold: list[Mapping[str, Any]] = []
@@ -54,12 +54,13 @@ class Lines:
 
     def decided(self, line: Mapping[str, Any]) -> None:
         """See `Diary.decided`."""
-        self.decision, self.decided_at_s = line, time.time()
+        self.decision, self.decided_at_s = line, self._wall()
         self.untold.append(line)
 
     def changed(self, line: Mapping[str, Any]) -> None:
-        """See `Diary.changed`."""
-        self.changes.append(line)
+        """See `Diary.changed`; what the platform did not allow is no change."""
+        if line["changes"]:
+            self.changes.append(line)
 
 
 class TunedService:
@@ -81,10 +82,10 @@ class TunedService:
         self.outbox = Outbox()
         self.desk = Desk(self.merge, self.outbox, self.now)
         owner = Owner(API_VERSION, "InferenceTuning", metadata["name"], metadata["uid"])
-        place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
+        place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner, world.wall)
         self.platform = KnativePlatform(place, self.outbox, started_at_s=self._started_at_s)
         self.state = StateMap(world.cluster, namespace, owner)
-        self.lines, self.latency, self.cpu = Lines(), AnsweredLatency(), ServerCpu()
+        self.lines, self.latency, self.cpu = Lines(world.wall), AnsweredLatency(), ServerCpu()
         self.loop: ControlLoop | None = None
         self.settings: LoopSettings | None = None
         self.changes = 0
@@ -98,7 +99,7 @@ class TunedService:
 
     def now(self) -> float:
         """Return seconds since the tuning was made: the clock that its state is written in."""
-        return time.time() - self._started_at_s
+        return self._world.wall() - self._started_at_s
 
     def is_ready(self) -> bool:
         """Return whether there is a Revision that takes traffic."""
@@ -223,10 +224,11 @@ class TunedService:
             self.outbox.restore(generation, {name: hot[name] for name in HOT_SETTINGS})
         loop = found.get("loop")
         self._loop_document = loop if isinstance(loop, dict) else None
-        self.changes = int(found.get("changes") or 0)
-        decision = found.get("decision")
-        self.lines.decision = decision if isinstance(decision, dict) else None
-        self.lines.decided_at_s = float(found.get("decided_at_s") or 0.0)
+        changes, decision, decided_at_s = (found.get(name) for name in ("changes", "decision", "decided_at_s"))
+        self.changes = changes if isinstance(changes, int) else 0
+        if isinstance(decision, dict) and {"reason", "action", "changes"} <= decision.keys():
+            self.lines.decision = decision
+        self.lines.decided_at_s = decided_at_s if isinstance(decided_at_s, float) else 0.0
         self._spec_generation = found.get("spec_generation")
         self._is_restored = True
 

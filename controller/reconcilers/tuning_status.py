@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controller.domain.quantities import duration_s, duration_text
+from controller.domain.quantities import decimal_text, duration_s, duration_text
 from controller.monitor.answered import quantile_s, share_within
 from controller.reconcilers.conditions import Aspect, present_only, seconds_text, timestamp
 from controller.sweeps.parameters import KNOBS
@@ -24,6 +24,7 @@ KNOB_NAMES = {knob.setting: name for name, knob in KNOBS.items()}
 """How documents spell each of our settings."""
 LEAST_ANSWERED = 20
 """Fewer answers say nothing of a quantile."""
+LONGEST_HELD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def status_of(known: Known, cold_start: Mapping[str, Any] | None) -> dict[str, A
                 }
             ),
             "arrivals": {
-                "rate": f"{traffic.rate_rps:.3g}/s",
+                "rate": f"{traffic.rate_rps:.0f}/s" if traffic.rate_rps >= 1000 else f"{traffic.rate_rps:.3g}/s",
                 "fano": f"{traffic.fano:.2g}",
                 "law": "none" if traffic.law is None else type(traffic.law).__name__.removesuffix("Process").lower(),
             },
@@ -147,7 +148,7 @@ def status_of(known: Known, cold_start: Mapping[str, Any] | None) -> dict[str, A
 
 
 def _held_text(held: Mapping[str, str]) -> list[str] | None:
-    return [f"{KNOB_NAMES.get(knob, knob)}: {why}" for knob, why in sorted(held.items())] or None
+    return [f"{KNOB_NAMES.get(knob, knob)}: {why}"[:LONGEST_HELD] for knob, why in sorted(held.items())] or None
 
 
 def settings_text(config: ServingConfig) -> dict[str, str]:
@@ -162,7 +163,7 @@ def knob_text(name: str, value: float | None) -> str:
         return "none"
     if KNOBS[name].read is duration_s:
         return duration_text(value)
-    return "unbounded" if KNOBS[name].zero_is_unbounded and value == 0 else f"{value:g}"
+    return "unbounded" if KNOBS[name].zero_is_unbounded and value == 0 else decimal_text(value)
 
 
 def _latency(known: Known) -> dict[str, Any] | None:

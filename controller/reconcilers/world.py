@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controller.monitor.prometheus_api import PrometheusApi
     from controller.optimizer.search_process import SearchProcess
     from controller.platforms.cluster_client import Cluster
@@ -36,6 +39,7 @@ class World:
         desks: where heartbeats go, by service.
         tunings: documents of all InferenceTunings.
         held: services that a Sweep measures, with its name; tunings leave them alone meanwhile.
+        wall: the wall clock, which the state of tunings is written in; intervals are on the event loop's clock.
     """
 
     cluster: Cluster
@@ -49,6 +53,7 @@ class World:
     desks: dict[Key, Desk] = field(default_factory=dict["Key", "Desk"])
     tunings: dict[Name, dict[str, Any]] = field(default_factory=dict["Name", "dict[str, Any]"])
     held: dict[Key, str] = field(default_factory=dict["Key", str])
+    wall: Callable[[], float] = time.time
 
 
 def service_of(target: dict[str, Any]) -> str:

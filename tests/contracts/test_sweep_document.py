@@ -239,3 +239,18 @@ def test_a_file_that_is_missing_or_binary_is_refused(tmp_path):
         read_sweep(tmp_path / "missing.yaml")
     with pytest.raises(BadInputError, match="no text in UTF-8"):
         read_sweep(binary)
+
+
+def test_what_only_a_cluster_uses_is_read_and_changes_nothing_here():
+    reference = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "s"}
+    spec = {**DOCUMENT["spec"], "targetRefs": [reference, {**reference, "name": "t"}], "cancel": False}
+    assert parse({**DOCUMENT, "spec": spec}).parameters == parse(DOCUMENT).parameters
+
+
+def test_a_mistake_in_one_of_several_targets_names_its_place():
+    reference = {"apiVersion": "serving.knative.dev/v1", "kind": "Pod", "name": "s"}
+    with pytest.raises(BadInputError, match=r"spec.targetRefs\[0\].kind: 'Pod' is not one of"):
+        parse(changed(("spec", "targetRefs"), [reference]))
+    both = {**DOCUMENT["spec"], "targetRef": {**reference, "kind": "Service"}, "targetRefs": [reference]}
+    with pytest.raises(BadInputError, match="stands beside targetRef"):
+        parse({**DOCUMENT, "spec": both})

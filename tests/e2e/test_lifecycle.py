@@ -18,15 +18,16 @@ async def test_kserves_own_client_is_answered_by_an_inference_service(namespace,
 
     namespace.install("distilbert", DISTILBERT, platform="kserve")
     headers = {"Host": f"distilbert-predictor.{namespace.name}.{gateway.domain}"}
-    first = InferenceRESTClient(RESTConfig(protocol="v1"))
-    answer = await first.infer(gateway.url, {"instances": TEXTS}, model_name="distilbert", headers=headers)
+    first, second = (InferenceRESTClient(RESTConfig(protocol=protocol)) for protocol in ("v1", "v2"))
+    try:
+        answer = await first.infer(gateway.url, {"instances": TEXTS}, model_name="distilbert", headers=headers)
+        request = InferRequest("distilbert", [InferInput("text", [2], "BYTES", TEXTS)])
+        found = await second.infer(gateway.url, request, model_name="distilbert", headers=headers)
+    finally:
+        await first.close()
+        await second.close()
     assert [each["label"] for each in answer["predictions"]] == ["positive", "negative"]
-    second = InferenceRESTClient(RESTConfig(protocol="v2"))
-    request = InferRequest("distilbert", [InferInput("text", [2], "BYTES", TEXTS)])
-    found = await second.infer(gateway.url, request, headers=headers)
-    assert found.get_output_by_name("label").as_string() == ["positive", "negative"]
-    await first.close()
-    await second.close()
+    assert found.get_output_by_name("label").data == ["positive", "negative"]
 
 
 def test_upgrades_of_operator_and_model_under_load_lose_no_request(operator, namespace):

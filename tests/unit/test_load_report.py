@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.domain.request_log import RequestRow
+from controller.domain.slo import LatencySlo
 from loadtest.options import FLAGS, check_options
 from loadtest.report import exit_code, load_document, table
 from loadtest.validity import GeneratorFigures, why_invalid
@@ -51,6 +53,19 @@ def test_failures_count_as_infinitely_late_and_warm_up_not_at_all(options: LoadO
     ]
     with_failures = document(rows, options)["latency_with_failures_s"]["from_intended"]
     assert with_failures == {"p50": 0.1, "p95": 0.1, "p99": None}
+
+
+def test_an_objective_is_judged_by_windows_with_failures_as_late(options: LoadOptions):
+    rows = [*(row(i, "ok") for i in range(90)), *(row(i, "rejected") for i in range(90, 100))]
+    judged = dataclasses.replace(options, slo=LatencySlo(0.95, 0.5))
+    assert document(rows, judged)["objective"] == {
+        "quantile": 0.95,
+        "bound_s": 0.5,
+        "latency_s": None,
+        "late": 10,
+        "window_violation_ratio": 1.0,
+    }
+    assert document(rows, options)["objective"] is None
 
 
 def test_classes_have_counts_shares_and_latencies_of_their_own(options: LoadOptions):
