@@ -13,7 +13,7 @@ FAKE = {
     "autoscaling": {"window": "10s"},
     "containerConcurrency": 12,
 }
-RATES = (10, 40)
+RATES = (4, 40)
 
 
 def tuned(mode, **more):

@@ -275,3 +275,46 @@ def test_a_law_nested_without_end_is_refused(tmp_path):
     state = {"schema": 1, "margin": 1.2, "traffic": traffic, "profile": {"batches": [], "boots": []}, "best": None}
     with pytest.raises(BadInputError):
         view_of(Rehearsal(tmp_path, PoissonProcess(6), duration_s=1)).restore(state)
+
+
+BURST = Phases((Phase(15, PoissonProcess(12)), Phase(15, PoissonProcess(70)), Phase(40, PoissonProcess(12))))
+"""From half of an instance to three of them and back."""
+
+
+async def test_a_burst_is_met_by_littles_law_before_any_search_and_the_bounds_go_back(tmp_path):
+    run = await Rehearsal(tmp_path, BURST, duration_s=70, cores=math.inf, trials=8).run()
+    reflexes = [line for line in run.decisions if "Little's law" in line["reason"]]
+    raised = reflexes[0]
+    assert (raised["kind"], raised["action"]) == ("alarm", "apply")
+    assert 16 <= raised["at_s"] <= 19
+    assert raised["changes"]["min_scale"][1] >= 2
+    (over,) = (line for line in run.decisions if "the burst is over" in line["reason"])
+    assert [over["changes"][name][1] for name in ("min_scale", "max_scale")] == [0, 0]
+
+
+async def test_on_a_shared_core_a_burst_moves_no_bounds(tmp_path):
+    run = await Rehearsal(tmp_path, BURST, duration_s=40, cores=1.0, trials=8).run()
+    assert not [line for line in run.decisions if "Little's law" in line["reason"]]
+
+
+async def test_a_search_that_was_begun_before_a_burst_leaves_its_bounds_alone(tmp_path):
+    run = await Rehearsal(tmp_path, BURST, duration_s=25, cores=math.inf, trials=8).run(
+        search=InlineSearch(takes_s=6.0)
+    )
+    reflexes = [line for line in run.decisions if "Little's law" in line["reason"]]
+    later = [line for line in run.decisions if line["at_s"] > reflexes[0]["at_s"] and line not in reflexes]
+    assert not [line for line in later if line["prediction"] and {"min_scale", "max_scale"} & set(line["changes"])]
+
+
+@pytest.mark.parametrize("settings", [{"mode": "recommend"}, {"held": frozenset({"min_scale"})}])
+async def test_no_reflex_where_it_may_not_apply_or_somebody_else_holds_the_scale(tmp_path, settings):
+    run = await Rehearsal(tmp_path, BURST, duration_s=25, cores=math.inf, trials=8, **settings).run()
+    assert not [line for line in run.decisions if "Little's law" in line["reason"]]
+
+
+async def test_a_burst_is_met_with_no_more_instances_than_the_budget_pays(tmp_path):
+    second_usd = PRICES.vcpu_second_usd + PRICES.gb_second_usd / 2
+    budget = 2.2 * second_usd * 1e6 / 70  # a little more than two instances at 70/s
+    run = await Rehearsal(tmp_path, BURST, duration_s=25, cores=math.inf, trials=8, burst_usd_per_million=budget).run()
+    raised = [line["changes"]["min_scale"][1] for line in run.decisions if "min_scale" in line["changes"]]
+    assert max(raised) == 2

@@ -1,0 +1,131 @@
+"""Whose heartbeat it is: the pod's of the token, found by the watch or asked for, and nobody's that is gone."""
+
+import pytest
+
+from controller.errors import TemporaryError
+from controller.platforms.cluster_client import ClusterCallError
+from controller.platforms.fake_cluster import FakeCluster
+from controller.platforms.knative import ClusterFacts
+from controller.platforms.watched import Watched
+from controller.reconcilers import link
+from controller.reconcilers.events import Events
+from controller.reconcilers.link import PodReception
+from controller.reconcilers.operator_metrics import OperatorMetrics
+from controller.reconcilers.world import World
+from controller.telemetry.identity import PodIdentity
+from controller.telemetry.merge import HeartbeatMerge
+from controller.telemetry.outbox import Outbox
+from controller.telemetry.reception import Desk, RefusedError
+
+POD = "/api/v1/namespaces/team/pods/p"
+HEADER = "Bearer token"
+
+
+class Identity:
+    """Believes a token to be one pod's."""
+
+    who = PodIdentity("team", "p", "uid-p", "default")
+
+    async def verify(self, token):
+        if token != "token":  # noqa: S105  the word itself
+            raise RefusedError("heartbeat: not a token of this cluster")
+        return self.who
+
+
+def pod(uid="uid-p", service="s"):
+    labels = {"serving.knative.dev/service": service} if service else {}
+    metadata = {"name": "p", "namespace": "team", "uid": uid, "labels": labels}
+    return {"metadata": {**metadata, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"containers": []}}
+
+
+@pytest.fixture
+def world():
+    cluster = FakeCluster()
+    return World(
+        cluster=cluster,
+        watched=Watched(),
+        facts=ClusterFacts({}),
+        events=Events(cluster),
+        searches=None,
+        metrics=OperatorMetrics(),
+        bundle=None,
+        prometheus=None,
+    )
+
+
+@pytest.fixture
+def desk(world):
+    made = Desk(HeartbeatMerge(), Outbox(), lambda: 0.0)
+    world.desks["team", "s"] = made
+    return made
+
+
+@pytest.fixture
+def reception(world, monkeypatch):
+    monkeypatch.setattr(link, "STARTING_S", 0.0)
+    made = PodReception(world)
+    made._identity = Identity()
+    return made
+
+
+async def test_a_pod_that_the_watch_knows_is_heard_without_a_call(world, reception, desk):
+    world.watched.take_pod(pod(), is_gone=False)
+    world.cluster.refusal = ClusterCallError("cluster: no answer", status=0)
+    found = await reception.find(HEADER)
+    assert (found.merge, found.outbox, found.instance) == (desk.merge, desk.outbox, "p")
+    assert world.metrics.heartbeats == {"merged": 1}
+
+
+async def test_a_pod_that_speaks_before_the_watch_tells_of_it_is_asked_for_once(world, reception, desk):
+    world.cluster.put(POD, pod())
+    assert (await reception.find(HEADER)).merge is desk.merge
+    del world.cluster.objects[POD]
+    assert (await reception.find(HEADER)).merge is desk.merge
+
+
+async def test_the_token_of_a_pod_that_is_gone_is_refused(world, reception, desk):
+    with pytest.raises(RefusedError, match="is of a pod that is gone"):
+        await reception.find(HEADER)
+    assert world.metrics.heartbeats == {"refused": 1}
+
+
+async def test_the_token_of_an_earlier_pod_of_the_same_name_is_refused(world, reception, desk):
+    world.cluster.put(POD, pod(uid="uid-later"))
+    with pytest.raises(RefusedError, match="is of a pod that is gone"):
+        await reception.find(HEADER)
+
+
+async def test_after_the_watch_has_told_of_its_end_a_pod_is_refused(world, reception, desk):
+    world.watched.take_pod(pod(), is_gone=False)
+    world.watched.take_pod(pod(), is_gone=True)
+    with pytest.raises(RefusedError):
+        await reception.find(HEADER)
+
+
+@pytest.mark.parametrize("header", ["", "token", "Basic token", "Bearer other", "Bearer "])
+async def test_who_shows_no_token_of_ours_is_refused(world, reception, desk, header):
+    with pytest.raises(RefusedError):
+        await reception.find(header)
+    assert world.metrics.heartbeats == {"refused": 1}
+
+
+@pytest.mark.parametrize("service", ["other", ""])
+async def test_a_pod_of_a_service_that_is_not_tuned_is_told_so(world, reception, desk, service):
+    world.watched.take_pod(pod(service=service), is_gone=False)
+    world.cluster.put(POD, pod(service=service))
+    assert await reception.find(HEADER) is None
+    assert world.metrics.heartbeats == {"untuned": 1}
+
+
+async def test_an_outage_is_no_refusal(world, reception, desk):
+    world.cluster.refusal = ClusterCallError("cluster: no answer", status=0)
+    with pytest.raises(TemporaryError):
+        await reception.find(HEADER)
+    assert world.metrics.heartbeats == {}
+
+
+async def test_an_operator_that_has_just_started_tells_nobody_that_it_is_not_tuned(world, reception, monkeypatch):
+    monkeypatch.setattr(link, "STARTING_S", 3600.0)
+    world.watched.take_pod(pod(), is_gone=False)
+    with pytest.raises(TemporaryError, match="has just started"):
+        await reception.find(HEADER)

@@ -1,0 +1,151 @@
+"""The reflex to a burst: when it begins, how many instances it asks for, when it gives the bounds back."""
+
+import math
+
+import pytest
+
+from controller.errors import BadInputError
+from controller.optimizer.reflex import BurstSeen, Reflex, ScaleBounds, given_back, reason_of
+
+REST = ScaleBounds(0, 0)
+
+
+def seen(now_s, rate_rps, **others):
+    usual = {
+        "is_rising": False,
+        "is_hidden": False,
+        "capacity_rps": 20.0,
+        "live": 1,
+        "most": 20,
+        "scale_bounds": (0, math.inf),
+        "window_s": 60.0,
+    }
+    return BurstSeen(now_s=now_s, rate_rps=rate_rps, **{**usual, **others})
+
+
+def run(*seconds, reflex=None, present=REST):
+    """Feed one look after the other; bounds are applied at once."""
+    reflex = reflex or Reflex()
+    for each in seconds:
+        reflex = reflex.step(each, present)
+        present = reflex.wanted(each, present)
+    return reflex, present
+
+
+def burst(at_s=0.0, rate_rps=100.0, **others):
+    return seen(at_s, rate_rps, is_rising=True, **others)
+
+
+def test_a_burst_raises_the_lowest_scale_to_what_its_rate_needs_and_bounds_the_highest():
+    _, bounds = run(burst(rate_rps=100))
+    assert bounds == ScaleBounds(7, 14)  # 100 / (0.8 x 20) = 6.25
+
+
+def test_once_the_rate_no_longer_rises_the_highest_scale_is_little_above_the_need():
+    _, bounds = run(burst(0), *(seen(t, 100) for t in range(1, 7)))
+    assert bounds == ScaleBounds(7, 9)
+
+
+def test_without_an_alarm_nothing_moves():
+    assert run(seen(0, 100)) == (Reflex(), REST)
+
+
+def test_before_the_capacity_is_known_nothing_moves():
+    assert run(burst(capacity_rps=0)) == (Reflex(), REST)
+
+
+def test_where_one_instance_is_enough_nothing_moves():
+    assert run(burst(rate_rps=15)) == (Reflex(), REST)
+
+
+def test_where_more_instances_would_gain_nothing_nothing_moves():
+    assert run(burst(most=1)) == (Reflex(), REST)
+
+
+def test_a_service_at_zero_is_not_woken():
+    assert run(burst(live=0)) == (Reflex(), REST)
+
+
+def test_at_zero_in_a_burst_the_bounds_are_given_back():
+    reflex, bounds = run(burst(0), seen(1, 0, live=0), seen(2, 0, live=0))
+    assert bounds == REST
+    assert reflex.rest is None
+
+
+def test_the_lowest_scale_is_raised_no_further_than_pays_but_the_autoscaler_may_go_on():
+    _, bounds = run(burst(most=4))
+    assert bounds == ScaleBounds(4, 14)
+
+
+def test_bounds_of_the_user_on_the_highest_scale_are_kept():
+    assert run(burst(scale_bounds=(0, 5)))[1] == ScaleBounds(5, 5)
+    assert run(burst(scale_bounds=(20, 30)))[1] == ScaleBounds(7, 20)
+
+
+def test_a_need_that_grows_is_followed_and_noise_is_not():
+    assert run(burst(0), seen(1, 110))[1].min_scale == 7
+    assert run(burst(0), seen(1, 160))[1].min_scale == 10
+
+
+def test_instances_stay_for_as_long_as_the_autoscaler_would_keep_them():
+    reflex, bounds = run(burst(0), *(seen(t, 10) for t in range(1, 60)))
+    assert bounds.min_scale == 7
+    reflex, bounds = run(seen(60, 10), reflex=reflex, present=bounds)
+    assert bounds == REST
+
+
+def test_after_bursts_that_come_seldom_they_stay_for_seconds_only():
+    seldom = Reflex(gaps_s=(90.0, 100.0))
+    _, bounds = run(burst(0), *(seen(t, 10) for t in range(1, 6)), reflex=seldom)
+    assert bounds == REST
+
+
+def test_bursts_that_come_soon_after_each_other_find_the_instances_of_the_last():
+    looks = [seen(t, 100 if t % 30 < 5 else 10, is_rising=t == 0) for t in range(90)]
+    reflex, bounds = run(*looks)
+    assert reflex.gaps_s == (26.0, 26.0)
+    assert bounds.min_scale == 7
+
+
+def test_a_smaller_rate_that_lasts_is_followed_down():
+    _, bounds = run(burst(0), *(seen(t, 40) for t in range(1, 70)))
+    assert bounds == ScaleBounds(3, 4)
+
+
+def test_while_requests_wait_uncounted_the_highest_scale_stays_open():
+    _, bounds = run(burst(is_hidden=True))
+    assert bounds == ScaleBounds(7, 0)
+
+
+def test_what_the_platform_does_not_take_is_asked_for_again():
+    reflex = run(burst(0), *(seen(t, 10) for t in range(1, 61)))[0]
+    refused = ScaleBounds(7, 9)
+    again = reflex.step(seen(61, 10), refused)
+    assert again.wanted(seen(61, 10), refused) == REST
+    assert again.step(seen(62, 10), REST).rest is None
+
+
+def test_after_a_restart_the_bounds_before_the_burst_are_still_given_back():
+    before = run(burst(0), present=ScaleBounds(1, 12))[0]
+    after = Reflex.from_document(before.to_document())
+    _, bounds = run(seen(500, 10), seen(501, 10), reflex=after, present=ScaleBounds(7, 9))
+    assert bounds == ScaleBounds(1, 12)
+
+
+@pytest.mark.parametrize("rest", [3, [1], [1, math.nan], ["1", 2]])
+def test_a_state_that_cannot_be_is_refused(rest):
+    with pytest.raises(BadInputError):
+        Reflex.from_document({"rest": rest, "held": 2, "gaps_s": []})
+
+
+def test_a_bound_that_somebody_else_holds_is_not_given_back():
+    assert given_back(REST, ScaleBounds(5, 8), held=frozenset({"min_scale"})) == ScaleBounds(5, 0)
+    assert given_back(ScaleBounds(0, 3), ScaleBounds(5, 8), held=frozenset({"min_scale"})) == ScaleBounds(5, 5)
+
+
+def test_the_reason_has_the_numbers_of_the_law():
+    look = burst(rate_rps=118)
+    after = Reflex().step(look, REST)
+    said = reason_of(Reflex(), after, look, cause="rate rose 10 → 100/s", changes="min_scale 0 → 8")
+    assert said.startswith("apply: rate rose 10 → 100/s; min_scale 0 → 8 by Little's law: ")
+    assert said.endswith(": up to 118/s need 8 instances of 20/s each at 80 %")
