@@ -11,25 +11,27 @@ import contextlib
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.errors import TemporaryError, TidegateError
 from controller.monitor.detection import default_detection
 from controller.monitor.journal import StateKeeper
-from controller.monitor.lookout import Look, Lookout
-from controller.optimizer.decision import Decision, decide, decide_silence
+from controller.monitor.lookout import Look, Lookout, told
+from controller.optimizer.decision import Decision, decide, decide_silence, written
+from controller.optimizer.reflex import SCALE, Reflex, ScaleBounds, given_back, reason_of, with_scale_of
 from controller.optimizer.search_process import ChildSearch, Search
 from controller.service_view import ServiceView
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from controller.domain.serving_config import ServingConfig
     from controller.monitor.journal import Diary, Journal, StateFile
     from controller.monitor.source import ArrivalSource
-    from controller.monitor.traffic import Detection
+    from controller.monitor.traffic import Detection, TrafficChange
     from controller.optimizer.study import SearchResult
-    from controller.platforms.protocol import Platform, PlatformState
+    from controller.platforms.protocol import Applied, Platform, PlatformState
     from controller.settings import LoopSettings
     from controller.telemetry.merge import HeartbeatMerge
 
@@ -75,6 +77,8 @@ class ControlLoop:
         )
         self._lookout = Lookout(parts.settings)
         self._look = Look("periodic", "after a restart")
+        self._searched: ScaleBounds | None = None
+        """Bounds of the scale that the last search began from; None where they belong to a burst."""
         self._is_silence_told = False
         self.search_cpu_s = 0.0
         """CPU time of all searches, which is most of what the loop costs."""
@@ -85,8 +89,12 @@ class ControlLoop:
         """Take one turn at this second of the run."""
         state = await self._platform.state()
         self.view.observe(state)
-        self._lookout.take(self.view.detect_and_fit(now_s))
+        changes = self.view.detect_and_fit(now_s)
+        self._lookout.take(changes)
         self.view.profile(state, now_s)
+        if self._settings.mode == "apply":
+            rises = [each for each in changes if each.kind == "rate" and each.after > each.before]
+            state = await self._react(rises, state, now_s)
         self._is_silence_told &= self._is_silent
         with self._looking_again():
             found = self._search.take(now_s)
@@ -102,11 +110,31 @@ class ControlLoop:
             elif look is not None:
                 self._optimise(look, state, now_s)
 
+    async def _react(self, rises: list[TrafficChange], state: PlatformState, now_s: float) -> PlatformState:
+        """Move the bounds of the scale with a burst, before any search; return the state after it."""
+        present, before = ScaleBounds.of(state.config), self.view.reflex
+        seen = self.view.burst(state, now_s, is_alarm=bool(rises))
+        self.view.reflex = after = before.step(seen, present)
+        wanted = after.wanted(seen, present)
+        if self._settings.held & SCALE:  # somebody else decides on the scale; what is left of ours is given back
+            self.view.reflex = after = Reflex()
+            wanted = given_back(before.rest or present, present, held=self._settings.held)
+        if wanted == present:
+            return state
+        setting = replace(state.config, min_scale=wanted.min_scale, max_scale=wanted.max_scale)
+        applied = await self._carry_out(setting, now_s)
+        if applied.changes:
+            look = Look("alarm", told(rises[-1]) if rises else "")
+            reason = reason_of(before, after, seen, cause=look.cause, changes=written(applied.changes))
+            conditions = self.view.conditions(look, now_s)
+            self._record(Decision(conditions, "apply", reason, setting, applied.changes, None))
+        return await self._platform.state()
+
     def _optimise(self, look: Look, state: PlatformState, now_s: float) -> None:
         """Begin a search; its answer is taken at a later turn."""
         problem, tried_rps = self.view.problem(look, state, now_s)
         self._search.begin(problem, now_s)
-        self._look = look
+        self._look, self._searched = look, None if self.view.reflex.rest else ScaleBounds.of(state.config)
         self._lookout.looked(look, now_s, tried_rps=tried_rps)
 
     @contextlib.contextmanager
@@ -121,6 +149,8 @@ class ControlLoop:
     def _decide(self, found: SearchResult, state: PlatformState, now_s: float) -> Decision:
         self.search_cpu_s += found.cpu_s
         self.view.learn(found)
+        if self.view.reflex.rest is not None or self._searched != ScaleBounds.of(state.config):
+            found = with_scale_of(found, state.config)
         conditions = self.view.conditions(self._look, now_s, is_search_over=True)
         decision = decide(found, conditions, present=state.config)
         self._lookout.found(is_change=decision.action == "apply")
@@ -136,7 +166,8 @@ class ControlLoop:
         """Whether to let instances go now; advice, which changes nothing, is given once in a silence."""
         if self._settings.mode == "observe" or (self._settings.mode == "recommend" and self._is_silence_told):
             return False
-        return self._is_silent and state.config.min_scale > self._least_scale
+        is_kept = state.config.min_scale > self._least_scale and self.view.reflex.rest is None
+        return self._is_silent and is_kept
 
     def _decide_silence(self, state: PlatformState, now_s: float) -> Decision:
         look = Look("periodic", f"no request for {self.view.traffic.silent_s} s")
@@ -157,12 +188,17 @@ class ControlLoop:
         if decision.action == "apply" and self._settings.mode == "apply":
             # What silence asks for is asked again by the silence itself.
             with self._looking_again() if decision.prediction is not None else contextlib.nullcontext():
-                applied = await self._platform.apply(decision.setting)
+                await self._carry_out(decision.setting, decision.conditions.at_s)
+        self._record(decision)
+
+    async def _carry_out(self, setting: ServingConfig, now_s: float) -> Applied:
+        applied = await self._platform.apply(setting)
+        if applied.changes:
             self.view.changed()
             changes = {name: list(pair) for name, pair in applied.changes.items()}
-            line = {"at_s": decision.conditions.at_s, "price": applied.price, "changes": changes}
+            line = {"at_s": now_s, "price": applied.price, "changes": changes}
             self._journal.changed(line | {"generation": applied.generation})
-        self._record(decision)
+        return applied
 
     def _record(self, decision: Decision) -> None:
         self.last = decision.to_document(is_only_advice=self._settings.mode != "apply")

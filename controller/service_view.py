@@ -6,6 +6,8 @@ loop goes on from its document.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from controller.optimizer.decision import Conditions
 from controller.optimizer.margin import LARGEST as LARGEST_MARGIN
 from controller.optimizer.margin import learn_margin
 from controller.optimizer.problem import Known, make_problem
+from controller.optimizer.reflex import SCALE, BurstSeen, Reflex
 from controller.optimizer.scenarios import BIN_S, TrafficSeen
 from controller.profiling.profiler import Profiler, capacity_rps, lengths_law
 
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
     from controller.telemetry.merge import HeartbeatMerge
 
 LONGEST_DWELL_S = 600.0
+LEAST_BATCHES = 20
+"""With fewer, what an instance serves is not known well enough for a reflex."""
+HEARD_S, FULL = 3.0, 0.9
+"""A server is full when it holds this share of what it may, as it said so many seconds ago at most."""
 EASY = 0.5
 """Up to this share of what its instances serve, a service needs no other setting, whatever the rate does."""
 
@@ -67,6 +74,8 @@ class ServiceView:
         self.margin = 1.0
         self.best: ServingConfig | None = None
         """What the last search found."""
+        self.reflex = Reflex()
+        """What it remembers of bursts."""
         self._merge, self._settings, self._detection = merge, settings, detection
         self._shape, self._autoscaler = shape, autoscaler
         self._latency = ServerLatency()
@@ -132,11 +141,64 @@ class ServiceView:
             served_s=None if served is None else served.duration_s,
         )
         self._searched = (traffic.rate_rps, served)
+        settings = self._settings
+        if self.reflex.rest is not None:
+            settings = replace(settings, held=settings.held | SCALE)
         return (
-            make_problem(known, self._settings, now_s=now_s),
+            make_problem(known, settings, now_s=now_s),
             # Instances that share cores serve no more than the cores do.
             max(traffic.sustained_rps, EASY * capacity * max(1, min(state.ready, self._shape.cores))),
         )
+
+    def burst(self, state: PlatformState, now_s: float, *, is_alarm: bool) -> BurstSeen:
+        """Return what the reflex looks at in this second.
+
+        Args:
+            state: of the platform.
+            now_s: now.
+            is_alarm: whether the rate has just risen.
+        """
+        config, live, bounds = state.config, state.ready + state.starting, self._settings.bounds
+        capacity = self._known_capacity_rps(config)
+        return BurstSeen(
+            now_s=now_s,
+            rate_rps=self.traffic.burst_rps,
+            is_rising=is_alarm or self.traffic.sure_rps > live * capacity > 0,
+            is_hidden=self._source is not self._front and self._is_full(config.container_concurrency, now_s),
+            capacity_rps=capacity,
+            live=live,
+            most=int(min(bounds.get("min_scale", (0, math.inf))[1], self._most_useful(capacity))),
+            scale_bounds=bounds.get("max_scale", (0, math.inf)),
+            window_s=self._autoscaler.window_s,
+        )
+
+    def _is_full(self, fence: int, now_s: float) -> bool:
+        """Return whether a server holds as many requests as it may, so that others wait where nobody counts them."""
+        told = [each.heartbeat for each in self._merge.instances() if now_s - each.heard_at_s < HEARD_S]
+        return any(each.queue_length + each.in_flight >= FULL * fence for each in told) if fence else False
+
+    def _known_capacity_rps(self, config: ServingConfig) -> float:
+        """Return what an instance serves in full batches; 0 before batches half as full were measured, and in silence.
+
+        Counts that come in coarse steps are too old for a reflex.
+        """
+        profiler = self.profiler
+        is_known = profiler.batches >= LEAST_BATCHES and profiler.largest_batch >= config.max_batch_size / 2
+        if not is_known or self._source.resolution_s > 1.0 or not self.traffic.burst_rps:
+            return 0.0
+        return capacity_rps(profiler.fit().service, lengths_law(self._merge.lengths()), config)
+
+    def _most_useful(self, capacity: float) -> float:
+        """Return how many busy instances the shared cores can hold, and the user's budget pays for."""
+        most, counters = float(self._shape.max_instances), self._merge.counters()
+        answered, cpu_s = counters.get("answered", 0.0), counters.get("cpu_s", 0.0)
+        if math.isfinite(self._shape.cores):
+            most = min(most, self._shape.cores * answered / (cpu_s * capacity) if cpu_s and capacity else 1.0)
+        prices = self._settings.prices
+        second_usd = self._shape.vcpu * prices.vcpu_second_usd + self._shape.memory_mb / 1024 * prices.gb_second_usd
+        if math.isfinite(self._settings.burst_usd_per_million) and second_usd > 0:
+            most = min(most, self._settings.burst_usd_per_million / 1e6 * self.traffic.burst_rps / second_usd)
+        return most
 
     def _past(self, now_s: float) -> NDArray[np.int64]:
         """Return recent arrivals for a replay; a coarse source has smoothed away what a replay is made for."""
@@ -185,6 +247,7 @@ class ServiceView:
             "traffic": self.traffic.to_document(),
             "profile": self.profiler.to_document(),
             "best": None if self.best is None else self.best.to_document(),
+            "reflex": self.reflex.to_document(),
         }
 
     def restore(self, document: dict[str, Any]) -> None:
@@ -202,6 +265,8 @@ class ServiceView:
             margin = min(LARGEST_MARGIN, max(1.0, as_number(document["margin"], "state: margin")))
             best = document["best"]
             best = None if best is None else ServingConfig.from_document(best, where="state: best")
+            reflex = Reflex.from_document(document["reflex"]) if "reflex" in document else Reflex()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BadInputError(f"state: not a state of this loop ({error!r}); it starts afresh") from error
-        self.traffic, self.profiler, self.margin, self.best = traffic, profiler, margin, best
+        self.traffic, self.profiler, self.margin = traffic, profiler, margin
+        self.best, self.reflex = best, reflex

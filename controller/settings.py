@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,9 @@ class LoopSettings:
     """Knobs that belong to somebody else; they keep their present value."""
     may_roll: bool = False
     """Whether a change of regime may also raise the bound of requests in parallel, which takes a new revision."""
+    burst_usd_per_million: float = math.inf
+    """What the instances that a burst is met with may cost, per million requests at the rate of the burst: the reflex
+    raises `min_scale` no further than that. It never keeps the autoscaler from starting more."""
     tick_s: float = 1.0
     """Time between two looks; arrivals are counted in bins of a second."""
     first_batches: int = 50

@@ -28,6 +28,9 @@ CANDIDATES_PER_DECADE = 40
 LEAST_SHARE = 1e-3
 """Smallest share of time that a phase is given; a rarer one cannot be told from an outlier."""
 
+SILENT = 1e-6
+"""Share of the mean rate below which a phase is silent."""
+
 
 def fit_mmpp(moments: CountMoments) -> Map | None:
     """Return the process with these moments, or None where counts are no more dispersed than Poisson.
@@ -44,7 +47,9 @@ def fit_mmpp(moments: CountMoments) -> Map | None:
     if rate < share * step:
         share = 1 / (1 + variance / rate**2)
         step = rate / share
-    rates = np.array([max(rate - share * step, 0.0), rate + (1 - share) * step])
+    quiet = rate - share * step
+    # What is left by rounding is silence: no process has a rate of 1e-15.
+    rates = np.array([quiet if quiet > SILENT * rate else 0.0, rate + (1 - share) * step])
     return mmpp(rates, np.array([[0.0, share * switching], [(1 - share) * switching, 0.0]]))
 
 

@@ -109,14 +109,15 @@ class Lookout:
         weightiest = max(due, key=lambda change: (change.kind == "regime", change.at_s))
         is_known = all(each.kind == "rate" and max(each.before, each.after) <= self._tried_rps for each in due)
         trigger = "regime" if weightiest.kind == "regime" else "alarm"
-        return Look(trigger, _told(weightiest), self._tried_rps if is_known else 0.0)
+        return Look(trigger, told(weightiest), self._tried_rps if is_known else 0.0)
 
 
 def _is_due(change: TrafficChange, now_s: float) -> bool:
     return change.kind != "rate" or change.after > change.before or now_s - change.at_s >= LULL_S
 
 
-def _told(change: TrafficChange) -> str:
+def told(change: TrafficChange) -> str:
+    """Return a change of the traffic in words, with its numbers."""
     if change.kind == "dispersion":
         return f"bursts changed, variance over mean {change.before:.2g} → {change.after:.2g}"
     verb = "rose" if change.after > change.before else "fell"

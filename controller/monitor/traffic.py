@@ -39,6 +39,10 @@ REFIT_BINS = 300
 """A regime that is longer than what is kept of it grows no more; its law is fitted anew this often."""
 
 
+YOUNG_BINS = 6
+"""A phase of so few seconds may still be rising."""
+
+
 class OnlineDetector(Protocol):
     """One count a second in, what it revealed out; bins are counted from 0."""
 
@@ -149,6 +153,25 @@ class Traffic:
         return self.rate_rps + UPPER_Z * math.sqrt(self.fano * max(self.rate_rps, 1 / phase.size) / phase.size)
 
     @property
+    def burst_rps(self) -> float:
+        """Rate that a burst may have, for those who cannot wait: the phase without its first second, or the last two.
+
+        The first second of a phase is often only in part of it. In a phase that has just begun, or where the last two
+        seconds are surely beyond it, alarm or no alarm, those two count if they are more.
+        """
+        phase = self.phase[1:] if self.phase.size > 2 else self.phase
+        steady = _upper_rps(phase)
+        recent = _upper_rps(np.array(self._since(self._next - 2), dtype=np.int64))
+        return max(steady, recent) if phase.size < YOUNG_BINS or self.sure_rps > steady else steady
+
+    @property
+    def sure_rps(self) -> float:
+        """Rate that the last two seconds are surely above: two standard errors below their mean."""
+        recent = self._since(self._next - 2)
+        mean = sum(recent) / max(1, len(recent))
+        return mean - 2 * math.sqrt(mean / max(1, len(recent)))
+
+    @property
     def fano(self) -> float:
         """Variance over mean of the counts of the present phase, at least 1."""
         phase = self.phase
@@ -207,7 +230,7 @@ class Traffic:
         if begun is not None:
             before, after = float(regime[:begun].mean()), float(regime[begun:].mean())
             changes.append(TrafficChange(float(self._next), "regime", before, after))
-            self.regime_bin = max(self.regime_bin, self._next - regime.size) + begun
+            self.regime_bin = max(self.regime_bin, self._next - regime.size) + int(begun)
             self.phase_bin = max(self.phase_bin, self.regime_bin)
             regime = regime[begun:]
         if begun is not None or self._is_much_more(regime.size):
@@ -223,3 +246,11 @@ class Traffic:
     def _since(self, first_bin: int) -> list[int]:
         start = self._next - len(self._counts)
         return self._counts[max(0, first_bin - start) :]
+
+
+def _upper_rps(counts: NDArray[np.int64]) -> float:
+    """Return the rate that these counts a second, if they are Poisson, exceed with probability 0.1 only."""
+    if not counts.size:
+        return 0.0
+    mean = float(counts.mean())
+    return mean + UPPER_Z * math.sqrt(max(mean, 1 / counts.size) / counts.size) if mean else 0.0

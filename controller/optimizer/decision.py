@@ -118,8 +118,8 @@ def decide(result: SearchResult, conditions: Conditions, *, present: ServingConf
         return _keep(result, conditions, present, f"no setting of {result.evaluated} is predicted to do better")
     against = _objection(result, conditions, changes)
     if against:
-        return _keep(result, conditions, present, f"{_written(changes)} {against}")
-    reason = f"apply: {conditions.cause}; {_written(changes)}{_why(changes, conditions)}: {_effect(result)}"
+        return _keep(result, conditions, present, f"{written(changes)} {against}")
+    reason = f"apply: {conditions.cause}; {written(changes)}{_why(changes, conditions)}: {_effect(result)}"
     return Decision(conditions, "apply", reason, wanted, changes, result.best, result.runners_up)
 
 
@@ -127,7 +127,7 @@ def decide_silence(conditions: Conditions, *, present: ServingConfig, least: int
     """Return the decision of a service that nobody calls: keep no instance for it (or the user's least), wake none."""
     wanted = replace(present, min_scale=least)
     changes = wanted.changes_from(present)
-    reason = f"apply: {conditions.cause}; {_written(changes)}: an instance that nobody calls costs money"
+    reason = f"apply: {conditions.cause}; {written(changes)}: an instance that nobody calls costs money"
     return Decision(conditions, "apply", reason, wanted, changes, None)
 
 
@@ -196,7 +196,8 @@ def _missed(evaluation: Evaluation) -> str:
     return f"the objective is predicted to be missed ({_percent(1 - evaluation.attainment)} of windows)"
 
 
-def _written(changes: Changes) -> str:
+def written(changes: Changes) -> str:
+    """Return changes in words."""
     return ", ".join(f"{name} {_value(name, old)} → {_value(name, new)}" for name, (old, new) in changes.items())
 
 

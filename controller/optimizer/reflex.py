@@ -1,19 +1,19 @@
-"""A reflex to a burst: as many instances as Little's law asks for, within a second; the search comes later (pure).
+"""A reflex to a burst: as many instances as Little's law asks for, within a second; a search takes longer (pure).
 
-Knative's autoscaler sees an average of requests in parallel. It starts instances when the queue is long already, then
-too many of them, since the queue is counted as if it were the load, and keeps them for a whole window. The reflex knows
-the rate and what an instance serves. It raises `min_scale` to what the rate needs, so that instances start at once, and
-sets `max_scale` little above it, so that no more start; both go back when the burst is over.
+Knative's autoscaler sees an average of requests in parallel. It takes the queue of a burst for its load, starts several
+times the instances that the rate needs, and keeps them for a whole window. The reflex knows the rate and what an
+instance serves. It raises `min_scale` to what the rate needs, sets `max_scale` little above it, and gives both back
+when the burst is over. docs/bursts.md shows what that is worth.
 
-Little (1961): L = λ S requests are in service on average. An instance serves a full batch of b in S seconds with each of
-w workers, that is μ = w b / S a second, so λ needs λ / μ instances, here at most 80 % busy.
+Little (1961): L = λ S. A batch of b requests takes S seconds of one of w workers, so an instance serves μ = w b / S
+requests a second, and a rate of λ keeps λ / μ instances busy.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from controller.domain.documents import as_number
 from controller.errors import BadInputError
@@ -21,49 +21,24 @@ from controller.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from controller.domain.serving_config import ServingConfig
+    from controller.optimizer.study import SearchResult
+
+SCALE = frozenset({"min_scale", "max_scale"})
+"""The knobs that a burst moves."""
 UTILIZATION = 0.8
-"""Share of an instance's capacity that is counted on; the rest drains what has queued up."""
+"""Share of what instances serve that is counted on; the rest serves what has queued up."""
+RISING_S, RISING_HEADROOM = 6.0, 1.0
+"""While the need rises, and so long after, the rate may not be seen in full: `max_scale` is twice the need, ..."""
 HEADROOM = 0.25
-"""Share by which `max_scale` is above the need: the estimate may be wrong, and the autoscaler may know better."""
-SHORTEST_HOLD_S = 8.0
+"""... then so much above it."""
+LARGER, SMALLER = 1.15, 0.75
+"""A need is followed when it is beyond this share of what is held: each step is a change."""
+AGAIN = 0.5
+"""A rate that needs more than this share of what is held is the burst, or the next one."""
+SHORTEST_HOLD_S = 5.0
 """A burst is over when its rate has not come back for so long."""
-GAPS_KEPT = 3
-SMALLER = 0.75
-"""A need that falls is followed when it is at most this share of what is held: each step is a change."""
-
-
-@dataclass(frozen=True, slots=True)
-class BurstSeen:
-    """What the reflex looks at once a second.
-
-    Attributes:
-        now_s: now.
-        rate_rps: rate to serve, as high as it may be given how little was seen of it.
-        is_rising: whether it has just risen, by an alarm or beyond what the instances serve.
-        capacity_rps: what an instance serves in full batches; 0 where it is not known yet.
-        live: instances that are ready or start.
-        most: instances beyond which more would not help, or cost too much; holds for `min_scale` only.
-        least_scale: lowest `min_scale` that the user allows.
-        most_scale: highest `max_scale` that the user allows, infinite where it is open.
-        window_s: for how long the autoscaler remembers.
-    """
-
-    now_s: float
-    rate_rps: float
-    is_rising: bool
-    capacity_rps: float
-    live: int
-    most: int
-    least_scale: int
-    most_scale: float
-    window_s: float
-
-    @property
-    def need(self) -> int:
-        """Instances that the rate needs."""
-        if not self.capacity_rps or self.rate_rps <= 0:
-            return 0
-        return math.ceil(self.rate_rps / (UTILIZATION * self.capacity_rps) - 1e-9)
+GAPS_KEPT, GAPS_TRUSTED = 3, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,72 +48,185 @@ class ScaleBounds:
     min_scale: int
     max_scale: int
 
+    @classmethod
+    def of(cls, config: ServingConfig) -> ScaleBounds:
+        """Return those of a setting."""
+        return cls(config.min_scale, config.max_scale)
+
+
+@dataclass(frozen=True, slots=True)
+class BurstSeen:
+    """What the reflex looks at once a second.
+
+    Attributes:
+        now_s: now.
+        rate_rps: rate to serve, as high as it may be given how little was seen of it.
+        is_rising: whether it has just risen, by an alarm, or surely beyond what the instances serve.
+        is_hidden: whether requests wait where they are not counted, so that the rate is a lower bound.
+        capacity_rps: what an instance serves in full batches; 0 where it is not known yet.
+        live: instances that are ready or start.
+        most: instances beyond which `min_scale` is not raised: more would not help, or are not allowed.
+        scale_bounds: lowest and highest `max_scale` that the user allows; the highest is infinite where it is open.
+        window_s: for how long the autoscaler remembers.
+    """
+
+    now_s: float
+    rate_rps: float
+    is_rising: bool
+    is_hidden: bool
+    capacity_rps: float
+    live: int
+    most: int
+    scale_bounds: tuple[float, float]
+    window_s: float
+
+    @property
+    def need(self) -> int:
+        """Instances that the rate needs; 0 where that is not known."""
+        return math.ceil(self.rate_rps / (UTILIZATION * self.capacity_rps) - 1e-9) if self.capacity_rps else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Reflex:
     """What it remembers; a value.
 
     Attributes:
-        rest: bounds before the burst, which are given back; None while there is no burst.
-        held: instances that the burst needs.
-        held_s: when the rate needed so many last.
-        began_s: when this burst, or the last one, began.
-        over_s: when the rate of the last burst was seen last.
-        gaps_s: silences between the last bursts.
+        rest: bounds before the burst, to be given back; None while there is none.
+        held: instances that the burst needs; 0 when it is over.
+        needs: what was needed in the last seconds, each with its second.
+        high_s: when about as many were needed last.
+        rose_s: when the need rose last.
+        hidden_s: when requests waited uncounted last.
+        gaps_s: times between the last bursts.
     """
 
     rest: ScaleBounds | None = None
     held: int = 0
-    held_s: float = -math.inf
-    began_s: float = -math.inf
-    over_s: float = -math.inf
+    needs: tuple[tuple[float, int], ...] = ()
+    high_s: float = -math.inf
+    rose_s: float = -math.inf
+    hidden_s: float = -math.inf
     gaps_s: tuple[float, ...] = ()
 
     def step(self, seen: BurstSeen, present: ScaleBounds) -> Reflex:
-        """Return what to remember after this second."""
-        if self.rest is None:
+        """Return what to remember after this second.
+
+        Args:
+            seen: in it.
+            present: bounds in force.
+        """
+        if not self.held:
             return self._begun(seen, present)
         if not seen.live:  # at zero, whoever brought it there: it is not woken
-            return self._ended(seen)
-        need = seen.need
-        if need >= self.held:
-            return replace(self, held=need, held_s=seen.now_s)
-        if need > SMALLER * self.held:
-            return self
-        if seen.now_s - self.held_s < self.hold_s(seen.window_s):
-            return self
-        if need <= max(1, self.rest.min_scale):
-            return self._ended(seen)
-        return replace(self, held=need, held_s=seen.now_s)
+            return replace(self, held=0, needs=())
+        after = self._looked(seen)
+        highest = max(need for _, need in after.needs)
+        if seen.need > LARGER * self.held:
+            return replace(after, held=seen.need, rose_s=seen.now_s)
+        if highest <= max(1, (self.rest or present).min_scale):
+            return replace(after, held=0, needs=())
+        return replace(after, held=highest) if highest <= SMALLER * self.held else after
 
     def hold_s(self, window_s: float) -> float:
-        """Return for how long instances stay after the rate has fallen.
+        """Return for how long instances are kept after the rate has fallen.
 
-        As long as the autoscaler alone would keep them, for the next burst would then find them; not for that long
-        where the last bursts came later than that anyway.
+        As long as the autoscaler would keep them, so that the next burst finds what it would find without us. Where the
+        last bursts all came later than that, nothing is gained by waiting.
         """
-        if len(self.gaps_s) >= 2 and min(self.gaps_s) > window_s:
-            return min(SHORTEST_HOLD_S, window_s)
-        return max(SHORTEST_HOLD_S, window_s)
+        is_seldom = len(self.gaps_s) >= GAPS_TRUSTED and min(self.gaps_s) > window_s
+        return SHORTEST_HOLD_S if is_seldom else max(SHORTEST_HOLD_S, window_s)
 
     def wanted(self, seen: BurstSeen, present: ScaleBounds) -> ScaleBounds:
         """Return the bounds that should be in force now."""
-        if self.rest is None:
-            return present
-        highest = math.ceil(self.held * (1 + HEADROOM))
-        floor = max(seen.least_scale, self.rest.min_scale, min(self.held, seen.most))
-        cap = max(floor, min(highest, seen.most_scale))
-        floor = int(min(floor, seen.most_scale))
-        return ScaleBounds(floor, int(min(cap, seen.most_scale)))
+        rest = self.rest
+        if rest is None or not self.held:
+            return rest or present
+        least, most = seen.scale_bounds
+        floor = int(max(rest.min_scale, min(self.held, seen.most, most)))
+        if seen.now_s - self.hidden_s < RISING_S:
+            return ScaleBounds(floor, 0 if math.isinf(most) else int(most))
+        headroom = RISING_HEADROOM if seen.now_s - self.rose_s < RISING_S else HEADROOM
+        cap = min(math.ceil(self.held * (1 + headroom)), most)
+        return ScaleBounds(floor, int(max(floor, least, cap)))
 
     def _begun(self, seen: BurstSeen, present: ScaleBounds) -> Reflex:
-        need = seen.need
-        if not seen.is_rising or not seen.live or seen.most < 2 or need <= max(1, present.min_scale):
-            return self
-        gap_s = seen.now_s - self.over_s
-        gaps = (*self.gaps_s, gap_s)[-GAPS_KEPT:] if math.isfinite(gap_s) else ()
-        return Reflex(present, need, seen.now_s, seen.now_s, self.over_s, gaps)
+        rest = self.rest or present
+        if seen.is_rising and seen.live > 0 and seen.most > 1 and seen.need > max(1, rest.min_scale):
+            held = replace(self, rest=rest, held=seen.need, needs=(), rose_s=seen.now_s, hidden_s=-math.inf)
+            return held._looked(seen)  # noqa: SLF001  of this class
+        # Until the last bounds are given back they are not forgotten.
+        return self if rest == self.rest != present else replace(self, rest=None)
 
-    def _ended(self, seen: BurstSeen) -> Reflex:
-        del seen
-        return replace(self, rest=None, held=0, over_s=self.held_s)
+    def _looked(self, seen: BurstSeen) -> Reflex:
+        """Return this with the need of one more second, and with the gap before it where a burst has just begun."""
+        now_s, gaps = seen.now_s, self.gaps_s
+        is_high = seen.need > AGAIN * self.held
+        if is_high and SHORTEST_HOLD_S < now_s - self.high_s < math.inf:
+            gaps = (*gaps, now_s - self.high_s)[-GAPS_KEPT:]
+        hold_s = replace(self, gaps_s=gaps).hold_s(seen.window_s)
+        return replace(
+            self,
+            needs=(*(each for each in self.needs if each[0] > now_s - hold_s), (now_s, seen.need)),
+            high_s=now_s if is_high else self.high_s,
+            hidden_s=now_s if seen.is_hidden else self.hidden_s,
+            gaps_s=gaps,
+        )
+
+    def to_document(self) -> dict[str, object]:
+        """Return what a restarted controller needs to give back what is not its own, as JSON."""
+        rest = None if self.rest is None else [self.rest.min_scale, self.rest.max_scale]
+        return {"rest": rest, "held": self.held, "gaps_s": [round(each, 1) for each in self.gaps_s]}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Reflex:
+        """Go on; a burst that is over by now ends at once.
+
+        Raises:
+            BadInputError: not what `to_document` returned.
+        """
+        rest, gaps = document["rest"], document["gaps_s"]
+        if not (rest is None or (isinstance(rest, list) and len(rest) == 2)) or not isinstance(gaps, list):
+            raise BadInputError(f"state: reflex: needs two bounds and a list of gaps, got {rest!r:.80}, {gaps!r:.80}")
+        return cls(
+            rest=None if rest is None else ScaleBounds(*(max(0, _whole(each)) for each in rest)),
+            held=0 if rest is None else max(0, _whole(document["held"])),
+            gaps_s=tuple(as_number(each, "state: reflex") for each in gaps[-GAPS_KEPT:]),
+        )
+
+
+def reason_of(before: Reflex, after: Reflex, seen: BurstSeen, *, cause: str, changes: str) -> str:
+    """Return why the bounds move, in one sentence with its numbers.
+
+    Args:
+        before: this second.
+        after: this second.
+        seen: in it.
+        cause: alarm in words, where there is one.
+        changes: in words.
+    """
+    rate = f"{seen.rate_rps:.3g}/s"
+    if not after.held:
+        return f"apply: the burst is over, rate at most {rate} since {seen.now_s - after.high_s:.0f} s; {changes}"
+    if after.held < before.held:
+        return f"apply: rate at most {rate} since {seen.now_s - before.high_s:.0f} s; {changes} by Little's law"
+    if after.held == before.held:
+        return f"apply: the burst needs no more than {after.held} instances; {changes}"
+    cause = cause or f"at least {rate} came to {seen.live} instances"
+    each = f"{seen.capacity_rps:.3g}/s each at {100 * UTILIZATION:.0f} %"
+    return f"apply: {cause}; {changes} by Little's law: up to {rate} need {after.held} instances of {each}"
+
+
+def given_back(rest: ScaleBounds, present: ScaleBounds, *, held: frozenset[str]) -> ScaleBounds:
+    """Return the bounds at rest, as far as they are not held by somebody else."""
+    low, high = (getattr(present if name in held else rest, name) for name in ("min_scale", "max_scale"))
+    return ScaleBounds(min(low, high) if high and "min_scale" not in held else low, max(low, high) if high else 0)
+
+
+def with_scale_of(found: SearchResult, present: ServingConfig) -> SearchResult:
+    """Return an answer that leaves the scale alone: it was found for bounds that a burst has moved, or had moved."""
+    config = replace(found.best.config, min_scale=present.min_scale, max_scale=present.max_scale)
+    return replace(found, best=replace(found.best, config=config))
+
+
+def _whole(value: object) -> int:
+    return int(as_number(value, "state: reflex"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from controller.domain.serving_config import PriceOfChange
 
 HOUR_S, MINUTE_S = 3600.0, 60.0
@@ -33,6 +35,17 @@ class ChangeLimits:
             if len(made) < most:
                 free.add(price)
         return free
+
+    def to_document(self) -> dict[str, list[float]]:
+        """Return when changes were made, as JSON."""
+        return {price: [round(at_s, 1) for at_s in made] for price, made in self._made.items()}
+
+    def restore(self, document: Mapping[str, object]) -> None:
+        """Go on from what `to_document` returned; what is no such document is nothing."""
+        for price, made in self._made.items():
+            found = document.get(price)
+            if isinstance(found, list):
+                made.extend(float(each) for each in cast("list[object]", found) if isinstance(each, int | float))
 
     def made(self, price: PriceOfChange, now_s: float) -> None:
         """Count a change."""

@@ -349,12 +349,15 @@ class KnativePlatform:
             "overlay": self.overlay.to_document(),
             "roller": self.roller.to_document(),
             "cpu": self.sizes.cpu,
+            "limits": self.limits.to_document(),
         }
 
     def restore(self, document: Mapping[str, Any]) -> None:
         """Go on from what `to_document` returned; what is no such document is no state."""
         overlay = document.get("overlay")
         self.overlay = Overlay.from_document(overlay if isinstance(overlay, dict) else {})
+        limits = document.get("limits")
+        self.limits.restore(limits if isinstance(limits, dict) else {})
         cpu = document.get("cpu")
         self.sizes.cpu = float(cpu) if isinstance(cpu, int | float) else None
         roller = document.get("roller")

@@ -105,6 +105,11 @@ class Profiler:
         """How many batches the law rests on."""
         return sum(each.count for each in self.sums.values())
 
+    @property
+    def largest_batch(self) -> int:
+        """Requests of the largest batch that the law rests on."""
+        return max((size for (size, _), each in self.sums.items() if each.count >= 1), default=0)
+
     def mean_tokens(self) -> float:
         """Return padded tokens per request; 0 before the first batch."""
         requests = sum(size * each.count for (size, _), each in self.sums.items())

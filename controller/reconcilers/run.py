@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import signal
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 LEASE = "tidegate-controller"
 CERTIFICATE_EVERY_S = 3600.0
 FACTS_EVERY_S = 60.0
+WARM_AGAIN_TURNS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -165,9 +167,11 @@ async def _renew(context: ssl.SSLContext, authority: Authority, issued: Issued, 
 
 
 async def _keep_looking(world: World) -> None:
-    while True:
+    for turn in itertools.count(1):
         await asyncio.sleep(FACTS_EVERY_S)
         world.searches.rest_if_idle()
+        if turn % WARM_AGAIN_TURNS == 0 and world.facts.has_warm is False:
+            world.facts.has_warm = None  # Knative may have been upgraded, or was only slow
         await _look_at_cluster(world.cluster, world.facts)
 
 

@@ -11,11 +11,12 @@ from controller.control_loop import ControlLoop, Parts
 from controller.domain.prices import cluster_prices, load_prices
 from controller.domain.quantities import quantity
 from controller.errors import BadInputError, TidegateError
-from controller.monitor.answered import LATE, AnsweredLatency, share_within
+from controller.monitor.answered import AnsweredLatency
 from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
 from controller.monitor.prometheus import PrometheusArrivals
 from controller.monitor.promql import ServiceRef
+from controller.monitor.revision_latency import RevisionLatency
 from controller.monitor.server_cpu import ServerCpu
 from controller.optimizer.search_process import ChildSearch
 from controller.optimizer.search_space import search_space
@@ -86,6 +87,7 @@ class TunedService:
         self.platform = KnativePlatform(place, self.outbox, started_at_s=self._started_at_s)
         self.state = StateMap(world.cluster, namespace, owner)
         self.lines, self.latency, self.cpu = Lines(world.wall), AnsweredLatency(), ServerCpu()
+        self.revisions = RevisionLatency(self.merge)
         self.loop: ControlLoop | None = None
         self.settings: LoopSettings | None = None
         self.changes = 0
@@ -197,15 +199,9 @@ class TunedService:
         return right_size(rate_rps, per_request_s, pods, bounds=(low, high))
 
     def measured(self, revision: str) -> tuple[int, float | None]:
-        """Return how many requests the pods of a revision were asked, and the share of them inside the objective."""
-        counted: dict[float, int] = {}
-        for each in self.merge.instances():
-            if each.heartbeat.instance.startswith(f"{revision}-deployment-"):
-                late = round(sum(each.heartbeat.counters.get(name, 0.0) for name in LATE))
-                for upper_s, count in [*each.heartbeat.latency.items(), (math.inf, late)]:
-                    counted[upper_s] = counted.get(upper_s, 0) + count
-        bound_s = math.inf if self.settings is None else self.settings.slo.bound_s
-        return sum(counted.values()), share_within(dict(sorted(counted.items())), bound_s)
+        """Return how many requests a revision took since the rollout's step began, and the share inside the bound."""
+        self.revisions.begin(None if self.platform.roller.rollout is None else self.platform.roller.rollout.step_s)
+        return self.revisions.measured(revision, math.inf if self.settings is None else self.settings.slo.bound_s)
 
     async def restore(self) -> None:
         """Go on, once, from the state that an earlier operator left.

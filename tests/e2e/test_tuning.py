@@ -73,7 +73,7 @@ def test_a_burst_is_met_by_hot_and_warm_changes_without_revision_or_restart(
 
 
 def test_what_others_set_is_noticed_and_left_alone_and_a_removal_puts_everything_back(operator, namespace, until):
-    namespace.install("fake", tuned("Apply", bounds={"maxScale": {"max": 3}}))
+    namespace.install("fake", tuned("Apply", bounds={"maxScale": {"min": 3, "max": 3}}))
     before = {"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/window": "10s"}
     namespace.load("load", "fake", rates=RATES, seconds=40, wait=False)
     warm = until("a warm change", lambda: set(namespace.warm("fake-00001").items()) - set(before.items()))
