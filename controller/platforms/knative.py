@@ -163,6 +163,11 @@ class KnativePlatform:
         Raises:
             TemporaryError: the cluster does not take it; what was written before stays.
         """
+        # What somebody else has written since our last turn must not go under in what we write now.
+        for name in self._live_revisions() if self.overlay.wanted else ():
+            self.overlay.look(
+                name, annotations_of(self._place.seen.revisions[name]), template_annotations(self.service)
+            )
         present = self.present()
         wanted = self._allowed(config, present)
         changes = wanted.changes_from(present)
