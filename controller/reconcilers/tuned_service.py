@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from controller.settings import LoopSettings
 
 MOST_WORKERS = 256
+SIZE_KEPT_S = 60.0
 
 
 class Lines:
@@ -92,6 +93,7 @@ class TunedService:
         self.settings: LoopSettings | None = None
         self.changes = 0
         """Applied since the tuning was made."""
+        self._sizes: deque[tuple[float, float]] = deque()
         self._search = ChildSearch(world.searches)
         self._source: PrometheusArrivals | None = None
         self._loop_document: dict[str, Any] | None = None
@@ -189,14 +191,18 @@ class TunedService:
     def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
         """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
 
-        The highest rate of five seconds in two minutes counts: pods grow with a burst and shrink when it is over.
+        The highest rate of five seconds in two minutes counts, and the largest size of the last one: pods grow with a
+        burst at once, and shrink when it is over.
         """
         bounds, per_request_s = spec.bounds.cpu, self.cpu.per_request_s()
         if bounds is None or per_request_s is None or self.loop is None:
             return None
         low, high = quantity(bounds.min) or 0.0, quantity(bounds.max) or 0.0
         rate_rps, pods = self.loop.view.traffic.sustained_rps, len(self.seen.serving_pods())
-        return right_size(rate_rps, per_request_s, pods, bounds=(low, high))
+        self._sizes.append((self.now(), right_size(rate_rps, per_request_s, pods, bounds=(low, high))))
+        while self._sizes[0][0] < self.now() - SIZE_KEPT_S:
+            self._sizes.popleft()
+        return min(high, max(size for _, size in self._sizes))
 
     def measured(self, revision: str) -> tuple[int, float | None]:
         """Return how many requests a revision took since the rollout's step began, and the share inside the bound."""

@@ -101,7 +101,7 @@ class Namespace:
             self.figures(name)
 
     def figures(self, job: str) -> dict:
-        """What a load Job measured, once it has ended; a generator that was late on a busy machine is no failure here."""
+        """What a load Job measured, once it has ended; one that was late on a busy machine is fine here."""
 
         def ended():
             conditions = self.get("job", job)["status"].get("conditions") or []
