@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from controller.control_loop import ControlLoop, Parts
