@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command 
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 
-.PHONY: help setup dev torch demo test lint cluster-up cluster-down e2e bench lock clean
+.PHONY: help setup dev torch demo test lint cluster-up cluster-down e2e soak bench lock clean
 help: ## what can be made here
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -48,6 +48,11 @@ cluster-down: dev ## end it, and remove all but its programs and images
 e2e: .venv/e2e cluster-up ## what a user does on a cluster, on that one
 	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
 	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/charts tests/e2e
+
+soak: .venv/e2e cluster-up ## on that cluster: from zero, at rest beside thousands of objects, bursts (half an hour; reports)
+	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
+	  && nsenter --net=/run/netns/tidegate-node env KUBECONFIG=$${TIDEGATE_CLUSTER_HOME:-$$HOME/.cache/tidegate/cluster}/run/admin.kubeconfig \
+	    bash -eu tests/e2e/soak.sh $(abspath $(BIN))
 
 bench: setup ## measurements, reported and never asserted
 	$(BIN)/python tests/benchmarks/run.py

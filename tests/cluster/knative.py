@@ -25,6 +25,8 @@ SETTINGS = {
     },
     "config-network": {"ingress-class": "kourier.ingress.networking.knative.dev"},
     "config-domain": {"127.0.0.1.sslip.io": ""},
+    # Knative waits 30 s more before zero; tests go there often.
+    "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
 }
 ENTRY_PORT = 31080
 """Kourier's NodePort, as in kind-config.yaml."""

@@ -19,6 +19,7 @@ HEAVY = {
     "ruptures",
     "scipy",
     "kopf",
+    "kubernetes",
     "boto3",
 }
 ALLOWED = {
@@ -28,6 +29,7 @@ ALLOWED = {
     "controller.commands.predict": {"scipy"},
     "controller.commands.detect": {"scipy"},
     "controller.control_loop": {"scipy", "optuna", "ruptures"},
+    "controller.commands.operate": {"scipy", "optuna", "ruptures", "kopf", "kubernetes"},
     "controller.platforms.local.activator": set(),
     "loadtest.locustfile": {"locust", "gevent"},
 }
