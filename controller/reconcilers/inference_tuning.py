@@ -148,18 +148,16 @@ class Tuner:
         roller, settings = service.platform.roller, service.settings
         if roller.rollout is None or settings is None:
             return
-        quantile = settings.slo.quantile
-        ended = await roller.turn(service.measured, quantile=quantile, now_s=service.now())
-        if ended is None:
-            return
-        ending, rollout = ended
-        before = "none" if rollout.fence_before is None else rollout.fence_before
-        words = f"containerConcurrency {before} → {rollout.fence}"
-        if ending == "rolled back":
-            service.platform.overlay.held["container_concurrency"] = f"rolled back, {rollout.why}"
-            await self._teller.event("RolledBack", f"{words}: {rollout.why}", is_warning=True)
-        else:
-            await self._teller.event("RolloutFinished", f"{words} on {rollout.to_revision}")
+        before = roller.rollout
+        ended = await roller.turn(service.measured, quantile=settings.slo.quantile, now_s=service.now())
+        after = roller.rollout if ended is None else ended[1]
+        fence = "none" if before.fence_before is None else before.fence_before
+        words = f"containerConcurrency {fence} → {before.fence}"
+        if after.stage == "undoing" and before.stage != "undoing":
+            service.platform.overlay.held["container_concurrency"] = f"rolled back, {after.why}"
+            await self._teller.event("RolledBack", f"{words}: {after.why}", is_warning=True)
+        if ended is not None and ended[0] == "finished":
+            await self._teller.event("RolloutFinished", f"{words} on {ended[1].to_revision}")
 
     async def _keep_overlay(self, before: set[str]) -> None:
         """Lay our settings over new Revisions and pods, and tell of what others took since the turn began."""

@@ -42,7 +42,7 @@ def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: fro
     Raises:
         BadInputError: a quantity cannot be read.
     """
-    slo = spec.objective.slo
+    slo, budget = spec.objective.slo, spec.objective.budget
     return LoopSettings(
         slo=LatencySlo(
             decimal(slo.quantile, "spec.objective.slo.quantile"),
@@ -55,6 +55,9 @@ def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: fro
         may_roll=spec.limits.slow_per_hour > 0,
         silence_s=60.0,
         dwell_s=120.0,
+        burst_usd_per_million=math.inf
+        if budget is None
+        else decimal(budget.usd_per_million, "spec.objective.budget.usdPerMillion"),
     )
 
 
