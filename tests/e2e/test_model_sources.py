@@ -49,7 +49,7 @@ def beyond(namespace):
 def volume_folder():
     """A folder of the node that holds the prepared model in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="tidegate-models-") as folder:
-        Path(folder).chmod(0o755)  # the server is nobody in particular
+        Path(folder).chmod(0o755)  # the server is not its owner
         shutil.copytree(PREPARED, Path(folder) / "distilbert")
         yield folder
 

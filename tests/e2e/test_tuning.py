@@ -108,7 +108,7 @@ def test_a_new_operator_goes_on_with_what_the_last_one_knew(operator, namespace,
 def test_a_slow_change_is_rolled_out_and_one_that_cannot_serve_is_rolled_back(operator, namespace, until):
     values = tuned("Apply", bounds={"containerConcurrency": {"min": 24}}, rollout={"manageTraffic": True})
     namespace.install("fake", values)
-    namespace.load("load", "fake", rates=(20, 30), seconds=150, wait=False)
+    namespace.load("load", "fake", rates=(20, 30), seconds=120, wait=False)
     until("the end of the rollout", lambda: namespace.events("RolloutFinished"), 200)
     newest = namespace.get("ksvc", "fake")["status"]["latestReadyRevisionName"]
     assert namespace.get("revision", newest)["spec"]["containerConcurrency"] == 24
