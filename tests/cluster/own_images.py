@@ -51,7 +51,7 @@ def build_own(say) -> None:
     _from_dockerfile(LOADTEST, ROOT / "loadtest" / "Dockerfile", ROOT)
     say("image of the controller: from its Dockerfile")
     _from_dockerfile(CONTROLLER, ROOT / "controller" / "Dockerfile", ROOT)
-    for name in (DEMO, LOADTEST, CONTROLLER):
+    for name in (INFERENCE, DEMO, LOADTEST, CONTROLLER):
         _give_to_node(name)
 
 
