@@ -164,6 +164,7 @@ class ServiceView:
             now_s=now_s,
             rate_rps=self.traffic.burst_rps,
             is_rising=is_alarm or self.traffic.sure_rps > live * capacity > 0,
+            is_settled=self.traffic.is_settled,
             is_hidden=self._source is not self._front and self._is_full(config.container_concurrency, now_s),
             capacity_rps=capacity,
             live=live,

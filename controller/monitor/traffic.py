@@ -157,19 +157,26 @@ class Traffic:
         """Rate that a burst may have, for those who cannot wait: the phase without its first second, or the last two.
 
         The first second of a phase is often only in part of it. In a phase that has just begun, or where the last two
-        seconds are surely beyond it, alarm or no alarm, those two count if they are more.
+        seconds are surely beyond it, alarm or no alarm, the mean of those two counts if it is more.
         """
         phase = self.phase[1:] if self.phase.size > 2 else self.phase
         steady = _upper_rps(phase)
-        recent = _upper_rps(np.array(self._since(self._next - 2), dtype=np.int64))
-        return max(steady, recent) if phase.size < YOUNG_BINS or self.sure_rps > steady else steady
+        is_moving = not self.is_settled or self.sure_rps > steady
+        return max(steady, self._recent_rps) if is_moving else steady
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the present phase is older than a rise takes."""
+        return self.phase.size > YOUNG_BINS
 
     @property
     def sure_rps(self) -> float:
         """Rate that the last two seconds are surely above: two standard errors below their mean."""
-        recent = self._since(self._next - 2)
-        mean = sum(recent) / max(1, len(recent))
-        return mean - 2 * math.sqrt(mean / max(1, len(recent)))
+        return self._recent_rps - 2 * math.sqrt(self._recent_rps / 2)
+
+    @property
+    def _recent_rps(self) -> float:
+        return sum(self._since(self._next - 2)) / 2
 
     @property
     def fano(self) -> float:

@@ -30,12 +30,14 @@ UTILIZATION = 0.8
 """Share of what instances serve that is counted on; the rest serves what has queued up."""
 RISING_S, RISING_HEADROOM = 6.0, 1.0
 """While the need rises, and so long after, the rate may not be seen in full: `max_scale` is twice the need, ..."""
-HEADROOM = 0.25
+HEADROOM = 0.1
 """... then so much above it."""
 LARGER, SMALLER = 1.15, 0.75
 """A need is followed when it is beyond this share of what is held: each step is a change."""
 AGAIN = 0.5
 """A rate that needs more than this share of what is held is the burst, or the next one."""
+LASTING_S = 300.0
+"""A rate that has stayed high for so long is no burst: the autoscaler knows it by now, and the search, its regime."""
 SHORTEST_HOLD_S = 5.0
 """A burst is over when its rate has not come back for so long."""
 GAPS_KEPT, GAPS_TRUSTED = 3, 2
@@ -62,6 +64,7 @@ class BurstSeen:
         now_s: now.
         rate_rps: rate to serve, as high as it may be given how little was seen of it.
         is_rising: whether it has just risen, by an alarm, or surely beyond what the instances serve.
+        is_settled: whether the rate has lasted for some seconds, so that its mean says more than its noise.
         is_hidden: whether requests wait where they are not counted, so that the rate is a lower bound.
         capacity_rps: what an instance serves in full batches; 0 where it is not known yet.
         live: instances that are ready or start.
@@ -73,6 +76,7 @@ class BurstSeen:
     now_s: float
     rate_rps: float
     is_rising: bool
+    is_settled: bool
     is_hidden: bool
     capacity_rps: float
     live: int
@@ -93,8 +97,9 @@ class Reflex:
     Attributes:
         rest: bounds before the burst, to be given back; None while there is none.
         held: instances that the burst needs; 0 when it is over.
-        needs: what was needed in the last seconds, each with its second.
+        needs: what was needed in the last seconds, each with its second and whether the rate had settled.
         high_s: when about as many were needed last.
+        low_s: when far fewer were needed last.
         rose_s: when the need rose last.
         hidden_s: when requests waited uncounted last.
         gaps_s: times between the last bursts.
@@ -102,8 +107,9 @@ class Reflex:
 
     rest: ScaleBounds | None = None
     held: int = 0
-    needs: tuple[tuple[float, int], ...] = ()
+    needs: tuple[tuple[float, int, bool], ...] = ()
     high_s: float = -math.inf
+    low_s: float = -math.inf
     rose_s: float = -math.inf
     hidden_s: float = -math.inf
     gaps_s: tuple[float, ...] = ()
@@ -120,10 +126,11 @@ class Reflex:
         if not seen.live:  # at zero, whoever brought it there: it is not woken
             return replace(self, held=0, needs=())
         after = self._looked(seen)
-        highest = max(need for _, need in after.needs)
+        highest = after._highest(seen.now_s)  # noqa: SLF001  of this class
         if seen.need > LARGER * self.held:
             return replace(after, held=seen.need, rose_s=seen.now_s)
-        if highest <= max(1, (self.rest or present).min_scale):
+        is_lasting = seen.now_s - max(self.rose_s, after.low_s) > max(LASTING_S, seen.window_s)
+        if is_lasting or highest <= max(1, (self.rest or present).min_scale):
             return replace(after, held=0, needs=())
         return replace(after, held=highest) if highest <= SMALLER * self.held else after
 
@@ -157,6 +164,12 @@ class Reflex:
         # Until the last bounds are given back they are not forgotten.
         return self if rest == self.rest != present else replace(self, rest=None)
 
+    def _highest(self, now_s: float) -> int:
+        """Return the most that was needed lately; first estimates count until there are better ones of that burst."""
+        settled = max((need for _, need, is_settled in self.needs if is_settled), default=0)
+        first = max((need for at_s, need, _ in self.needs if settled <= AGAIN * self.held or at_s > now_s - RISING_S))
+        return max(settled, first)
+
     def _looked(self, seen: BurstSeen) -> Reflex:
         """Return this with the need of one more second, and with the gap before it where a burst has just begun."""
         now_s, gaps = seen.now_s, self.gaps_s
@@ -166,8 +179,9 @@ class Reflex:
         hold_s = replace(self, gaps_s=gaps).hold_s(seen.window_s)
         return replace(
             self,
-            needs=(*(each for each in self.needs if each[0] > now_s - hold_s), (now_s, seen.need)),
+            needs=(*(each for each in self.needs if each[0] > now_s - hold_s), (now_s, seen.need, seen.is_settled)),
             high_s=now_s if is_high else self.high_s,
+            low_s=self.low_s if is_high else now_s,
             hidden_s=now_s if seen.is_hidden else self.hidden_s,
             gaps_s=gaps,
         )
@@ -205,13 +219,17 @@ def reason_of(before: Reflex, after: Reflex, seen: BurstSeen, *, cause: str, cha
         changes: in words.
     """
     rate = f"{seen.rate_rps:.3g}/s"
+    if math.isinf(after.high_s):
+        return f"apply: no burst that is ours to meet any more; {changes}"
+    if not after.held and after.high_s == seen.now_s:
+        return f"apply: {rate} for {LASTING_S:.0f} s is no burst any more; {changes}, as before it"
     if not after.held:
         return f"apply: the burst is over, rate at most {rate} since {seen.now_s - after.high_s:.0f} s; {changes}"
     if after.held < before.held:
         return f"apply: rate at most {rate} since {seen.now_s - before.high_s:.0f} s; {changes} by Little's law"
     if after.held == before.held:
         return f"apply: the burst needs no more than {after.held} instances; {changes}"
-    cause = cause or f"at least {rate} came to {seen.live} instances"
+    cause = cause or f"{rate} came to {seen.live} instances"
     each = f"{seen.capacity_rps:.3g}/s each at {100 * UTILIZATION:.0f} %"
     return f"apply: {cause}; {changes} by Little's law: up to {rate} need {after.held} instances of {each}"
 

@@ -277,6 +277,13 @@ async def test_slow_changes_are_limited_too(bench):
     assert (await bench.apply(container_concurrency=16)).changes == {}
 
 
+async def test_instances_that_a_burst_needs_are_not_refused_by_the_limits(bench):
+    bench.platform.limits.set(2, 1)
+    await bench.apply(min_scale=2)
+    assert list((await bench.apply(min_scale=5, max_scale=8)).changes) == ["min_scale", "max_scale"]
+    assert (await bench.apply(min_scale=1)).changes == {}
+
+
 async def test_release_takes_everything_back(bench):
     bench.put_service("s-1", **{MIN: "1"})
     bench.put_revision("s-1", **{MIN: "1", "other": "kept"})

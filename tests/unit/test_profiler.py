@@ -51,6 +51,16 @@ def test_only_what_is_new_is_counted(merge):
     assert profiler.batches == pytest.approx(30)
 
 
+def test_the_largest_batch_is_known_while_it_has_any_weight(merge):
+    profiler = Profiler(ONE_CORE)
+    assert profiler.largest_batch == 0
+    say(merge, 1, 10)
+    profiler.observe(merge.instances(), 0.0, live=1)
+    assert profiler.largest_batch == 1
+    profiler.observe(merge.instances(), 3000.0, live=1)
+    assert profiler.largest_batch == 0
+
+
 def test_old_batches_lose_weight(merge):
     profiler = Profiler(ONE_CORE)
     say(merge, 1, 100)

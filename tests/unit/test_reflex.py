@@ -13,6 +13,7 @@ REST = ScaleBounds(0, 0)
 def seen(now_s, rate_rps, **others):
     usual = {
         "is_rising": False,
+        "is_settled": True,
         "is_hidden": False,
         "capacity_rps": 20.0,
         "live": 1,
@@ -43,7 +44,7 @@ def test_a_burst_raises_the_lowest_scale_to_what_its_rate_needs_and_bounds_the_h
 
 def test_once_the_rate_no_longer_rises_the_highest_scale_is_little_above_the_need():
     _, bounds = run(burst(0), *(seen(t, 100) for t in range(1, 7)))
-    assert bounds == ScaleBounds(7, 9)
+    assert bounds == ScaleBounds(7, 8)
 
 
 def test_without_an_alarm_nothing_moves():
@@ -80,6 +81,28 @@ def test_the_lowest_scale_is_raised_no_further_than_pays_but_the_autoscaler_may_
 def test_bounds_of_the_user_on_the_highest_scale_are_kept():
     assert run(burst(scale_bounds=(0, 5)))[1] == ScaleBounds(5, 5)
     assert run(burst(scale_bounds=(20, 30)))[1] == ScaleBounds(7, 20)
+
+
+def test_a_rate_that_stays_is_no_burst_and_the_bounds_are_given_back():
+    looks = [burst(0), *(seen(t, 100) for t in range(1, 302))]
+    assert run(*looks[:-1])[1].min_scale == 7
+    assert run(*looks)[1] == REST
+
+
+def test_bursts_that_come_again_and_again_do_not_become_a_rate_that_stays():
+    looks = [seen(t, 100 if t % 30 < 15 else 10, is_rising=t == 0) for t in range(400)]
+    assert run(*looks)[1].min_scale == 7
+
+
+def test_a_first_estimate_counts_until_the_rate_has_settled():
+    looks = [burst(0, 160, is_settled=False), *(seen(t, 100) for t in range(1, 8))]
+    assert run(*looks[:5])[1].min_scale == 10
+    assert run(*looks)[1].min_scale == 7
+
+
+def test_a_burst_too_short_to_settle_is_remembered_by_its_first_estimate():
+    looks = [burst(0, 100, is_settled=False), *(seen(t, 10) for t in range(1, 30))]
+    assert run(*looks)[1].min_scale == 7
 
 
 def test_a_need_that_grows_is_followed_and_noise_is_not():

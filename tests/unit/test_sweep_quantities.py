@@ -2,9 +2,9 @@
 
 import pytest
 
+from controller.domain.quantities import decimal, duration_s, whole
 from controller.errors import BadInputError
 from controller.sweeps.parameters import parse_parameter
-from controller.domain.quantities import decimal, duration_s, whole
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,24 @@ def test_a_state_with_a_number_that_is_none_is_refused(number):
     with pytest.raises(BadInputError, match="needs a finite number"):
         traffic.restore({"law": {"kind": "poisson", "rate_rps": 5.0}, "fitted_bins": number, "regime_bin": 0})
     assert traffic.law is None
+
+
+def test_a_burst_is_seen_by_its_last_two_seconds_before_any_alarm():
+    traffic, _ = feed([*[10] * 30, 60, 60])
+    assert traffic.sure_rps > 40
+    assert 60 <= traffic.burst_rps < 72
+
+
+def test_the_first_second_of_a_phase_does_not_lower_the_rate_of_a_burst(rng):
+    traffic, _ = feed([*rng.poisson(10, 40), 15, 60, 60, 60])
+    assert 60 <= traffic.burst_rps < 72
+
+
+def test_noise_of_two_seconds_does_not_raise_the_rate_of_a_steady_phase(rng):
+    traffic, _ = feed([*rng.poisson(50, 60), 57, 57])
+    assert 48 < traffic.burst_rps < 54
+
+
+def test_before_the_first_arrival_there_is_no_burst():
+    traffic, _ = feed([])
+    assert (traffic.burst_rps, traffic.sure_rps) == (0, 0)

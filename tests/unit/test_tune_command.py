@@ -13,10 +13,10 @@ from controller import cli
 from controller.commands import sweep as sweep_command
 from controller.commands import trials, tune
 from controller.commands.trials_table import one_line, trials_table
+from controller.domain.quantities import decimal, decimal_text, duration_s, duration_text
 from controller.domain.serving_config import ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
-from controller.domain.quantities import decimal, decimal_text, duration_s, duration_text
 from controller.sweeps.records import TrialFigures, TrialRecord
 from controller.sweeps.runner import FormulaRunner, Outcome, TooManyFailuresError
 

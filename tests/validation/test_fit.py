@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from controller.arrivals.fit_mmpp import fit_mmpp, saturation
+from controller.arrivals.moments import CountMoments
 from controller.arrivals.selection import fit_counts, fit_times
 from controller.domain.arrival_map import Map, mmpp, on_off
 from controller.domain.arrival_process import PoissonProcess, sample_arrivals
@@ -51,6 +53,15 @@ def test_silent_phases_give_no_negative_rate():
     assert isinstance(fit.process, Map)
     assert fit.process.D1.min() >= 0
     assert fit.process.D1.max() == pytest.approx(40, rel=0.1)
+
+
+@pytest.mark.parametrize("bursts", [9, 11, 22, 34, 42])
+def test_a_silent_phase_has_no_rate_by_rounding(bursts):
+    scales_s = np.array([1.0, 2, 4, 8, 16, 32])
+    dispersion = 1 + 50 * saturation(0.2 * scales_s) * bursts / 3
+    process = fit_mmpp(CountMoments(100 * bursts + 37, 300.0, scales_s, dispersion, np.zeros(6)))
+    assert process is not None
+    assert process.D1.diagonal().min() == 0
 
 
 def test_the_rate_error_covers_the_truth():
