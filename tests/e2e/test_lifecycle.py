@@ -109,10 +109,8 @@ def test_a_removal_puts_services_back_and_leaves_the_definitions_only(operator, 
         operator.helm("uninstall", "tidegate", "--wait", "--timeout=300s")
         assert namespace.warm("fake-00001") == before
         assert not namespace.get("inferencetuning", "fake")["metadata"].get("finalizers")
-        left = operator.kubectl(
-            "get", "all,configmap,secret,role,rolebinding,serviceaccount,lease,networkpolicy", "-o", "name"
-        )
-        assert "tidegate" not in left
+        kinds = "all,configmap,secret,role,rolebinding,serviceaccount,lease,networkpolicy"
+        until("nothing in its namespace", lambda: "tidegate" not in operator.kubectl("get", kinds, "-o", "name"))
         roles = operator.kubectl("get", "clusterrole,clusterrolebinding", "-o", "name")
         assert "tidegate" not in roles
         assert "tidegate-ca" not in namespace.kubectl("get", "configmap", "-o", "name")
