@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("disrupts") is not None)
+
+
 ROOT = Path(__file__).parents[2]
 HOME = Path(os.environ.get("TIDEGATE_CLUSTER_HOME") or Path.home() / ".cache" / "tidegate" / "cluster")
 KUBECONFIG = HOME / "run" / "admin.kubeconfig"
