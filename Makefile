@@ -47,7 +47,7 @@ cluster-down: dev ## end it, and remove all but its programs and images
 
 e2e: .venv/e2e cluster-up ## what a user does on a cluster, on that one
 	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
-	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/charts tests/e2e
+	  && nsenter --net=/run/netns/tidegate-node $(BIN)/pytest --timeout=400 tests/e2e tests/charts
 
 soak: .venv/e2e cluster-up ## on that cluster: from zero, at rest beside thousands of objects, bursts (half an hour; reports)
 	@trap '$(BIN)/python tests/cluster down' EXIT; $(BIN)/tidegate prepare demo && $(BIN)/python tests/cluster images \
