@@ -113,7 +113,9 @@ class Namespace:
             return [each for each in conditions if each["type"] in ("Complete", "Failed") and each["status"] == "True"]
 
         wait_until(f"the end of job {job}", ended, 2 * PATIENCE_S)
-        found = json.loads(self.kubectl("logs", f"job/{job}").splitlines()[-1])
+        # Its words on stderr may come after the figures.
+        lines = self.kubectl("logs", f"job/{job}").splitlines()
+        found = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
         assert found["valid"] or "late" in found["why"], found["why"]
         return found
 

@@ -1,6 +1,5 @@
 """The documented examples on a real cluster: real weights answer from zero pods, and the pods go away again."""
 
-import json
 import time
 
 import pytest
@@ -30,8 +29,7 @@ def test_a_load_job_wakes_a_service_and_every_request_gets_an_answer(namespace):
     namespace.apply("knative-service.yaml")
     namespace.wait("ksvc/distilbert")
     namespace.apply("load-job.yaml")
-    namespace.wait("job/load", "Complete")
-    figures = json.loads(namespace.kubectl("logs", "job/load").splitlines()[-1])
+    figures = namespace.figures("load")
     assert figures["failures"] == {}
     assert figures["classes"]["ok"]["count"] > 100
     # The one revision that was applied is the one that served: load changes no revision.
