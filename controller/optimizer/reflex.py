@@ -129,7 +129,8 @@ class Reflex:
         highest = after._highest(seen.now_s)  # noqa: SLF001  of this class
         if seen.need > LARGER * self.held:
             return replace(after, held=seen.need, rose_s=seen.now_s)
-        is_lasting = seen.now_s - max(self.rose_s, after.low_s) > max(LASTING_S, seen.window_s)
+        since_s = max(self.rose_s, after.low_s)
+        is_lasting = math.isfinite(since_s) and seen.now_s - since_s > max(LASTING_S, seen.window_s)
         if is_lasting or highest <= max(1, (self.rest or present).min_scale):
             return replace(after, held=0, needs=())
         return replace(after, held=highest) if highest <= SMALLER * self.held else after

@@ -25,6 +25,10 @@ class ChangeLimits:
         """Change the limits; what was made before still counts."""
         self._most = {"slow": (slow_per_hour, HOUR_S), "warm": (warm_per_minute, MINUTE_S)}
 
+    def permits(self, price: PriceOfChange) -> bool:
+        """Return whether changes of this price may be made at all."""
+        return price == "hot" or self._most[price][0] > 0
+
     def allowed(self, now_s: float) -> set[PriceOfChange]:
         """Return the prices of changes that may be made now; hot ones always may."""
         free: set[PriceOfChange] = {"hot"}

@@ -10,14 +10,14 @@ import asyncio
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.instance_log import InstanceRow
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServerLaw, ServingConfig
 from controller.errors import TemporaryError
 from controller.platforms.change_limits import ChangeLimits
-from controller.platforms.cluster_client import ClusterCallError
+from controller.platforms.cluster_client import ClusterCallError, ForbiddenError, InvalidError
 from controller.platforms.knative_reading import (
     annotations_of,
     answering_container,
@@ -33,7 +33,7 @@ from controller.platforms.roller import Roller
 from controller.telemetry.outbox import hot_settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape
     from controller.platforms.cluster_client import Cluster
@@ -88,6 +88,10 @@ class Place:
     wall: Callable[[], float] = time.time
 
 
+async def _nothing() -> None:
+    """Where nobody remembers."""
+
+
 class KnativePlatform:
     """One Knative Service.
 
@@ -107,6 +111,8 @@ class KnativePlatform:
         self.overlay = Overlay()
         self.limits = ChangeLimits()
         self.sizes = PodSizes(place.cluster, place.namespace)
+        self.remember: Callable[[], Awaitable[None]] = _nothing
+        """Keeps what is about to be written: a restart in between must know it for ours."""
         self.roller = Roller(place.cluster, place.seen, place.namespace)
         self._saved_hot: Mapping[str, object] | None = None
 
@@ -178,23 +184,26 @@ class KnativePlatform:
         warm = [name for name in changes if PRICE_OF_CHANGE[name] == "warm"]
         if warm:
             self.overlay.want(warm_annotations(wanted, warm), template_annotations(self.service))
+            await self.remember()
             await self.enforce()
             self.limits.made("warm", self._now())
         if "container_concurrency" in changes:
-            await self.roller.begin(wanted.container_concurrency, share_before=None, now_s=self._now())
+            await self._roll(wanted.container_concurrency)
             self.limits.made("slow", self._now())
         return Applied(dearest_price(changes), changes, generation, self.revision["metadata"]["name"])
 
     def _allowed(self, config: ServingConfig, present: ServingConfig) -> ServingConfig:
         """Return what may be done now of a wanted setting: a service at zero is never woken, held knobs stay."""
         prices = self.limits.allowed(self._now())
-        if config.min_scale > present.min_scale:
-            prices |= {"warm"}  # instances that a burst needs now; it counts, so that others wait for it
         if self.roller.rollout is not None or not self._place.seen.serving_pods():
             prices -= {"slow"}
-        if self._place.facts.has_warm is False:
+        has_warm = self._place.facts.has_warm is not False
+        if not has_warm:
             prices -= {"warm"}
         wanted = present.with_prices(config, prices)
+        if config.min_scale > present.min_scale and self.limits.permits("warm") and has_warm:
+            # Instances that a burst needs now: the change counts, so that others wait for it.
+            wanted = replace(wanted, min_scale=config.min_scale, max_scale=config.max_scale)
         kept = {name: getattr(present, name) for name in self.overlay.held}
         if not self._place.seen.serving_pods() and wanted.min_scale > present.min_scale:
             kept["min_scale"] = present.min_scale
@@ -202,6 +211,22 @@ class KnativePlatform:
         if document["max_scale"] and (document["min_scale"] or 0) > document["max_scale"]:
             document["min_scale"] = document["max_scale"]
         return ServingConfig.from_document(document, where="setting")
+
+    async def _roll(self, fence: int) -> None:
+        """Begin a rollout; what the cluster refuses is not asked for again.
+
+        Raises:
+            TemporaryError: the cluster does not answer; the rollout goes on at the next turn.
+        """
+        try:
+            await self.roller.begin(fence, share_before=None, now_s=self._now(), remember=self.remember)
+        except (InvalidError, ForbiddenError) as error:
+            self.roller.rollout = None
+            self.overlay.held["container_concurrency"] = f"{fence} was refused, {error}"[:300]
+
+    def begin_anew(self) -> None:
+        """Forget what was done: the service was made again under the same name."""
+        self.overlay, self.roller = Overlay(), Roller(self._place.cluster, self._place.seen, self._place.namespace)
 
     async def enforce(self) -> dict[str, str]:
         """Put the overlay on the newest Revision where it is not; returns what was written, by annotation.
@@ -312,6 +337,16 @@ class KnativePlatform:
         path = f"/api/v1/namespaces/{self._place.namespace}/configmaps/{name}"
         await self._place.cluster.apply(path, document, force=True)
         self._saved_hot = hot
+
+    async def remove_hot_settings(self) -> None:
+        """Delete the ConfigMap: pods that start from now on have what their environment says.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        if self._outbox.current() is not None:
+            name = f"tidegate-hot-{self._place.service}"
+            await self._place.cluster.delete(f"/api/v1/namespaces/{self._place.namespace}/configmaps/{name}")
 
     async def advance(self, until_s: float) -> float:
         """Sleep until then and return now."""

@@ -8,7 +8,7 @@ from controller.platforms.rollout import Ending, Rollout, Sight, advance, traffi
 from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from controller.platforms.cluster_client import Cluster
     from controller.platforms.watched import ServiceSeen
@@ -39,8 +39,21 @@ class Roller:
         """What we left in the object; None where it is not ours."""
         self._done: Rollout | None = None
 
-    async def begin(self, fence: int, *, share_before: float | None, now_s: float) -> None:
+    async def begin(
+        self,
+        fence: int,
+        *,
+        share_before: float | None,
+        now_s: float,
+        remember: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Begin a change of the fence.
+
+        Args:
+            fence: wanted.
+            share_before: share of requests inside the objective so far; None where it is not known.
+            now_s: now.
+            remember: called before anything is written, so that a restart goes on with it.
 
         Raises:
             TemporaryError: the cluster does not take it.
@@ -58,6 +71,8 @@ class Roller:
             began_s=now_s,
             step_s=now_s,
         )
+        if remember is not None:
+            await remember()
         await self._write(self.rollout)
 
     async def turn(

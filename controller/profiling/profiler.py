@@ -31,6 +31,8 @@ CONTENDED_WEIGHT = 0.1
 STARTS_KEPT = 16
 """Starts that the next one is predicted from."""
 BOOTS_KEPT = 64
+KNOWN_KEPT = 512
+"""Servers whose counters are remembered: twice what a view of heartbeats holds."""
 """Boots that a restarted controller knows as counted, those heard last."""
 WIDTH_TOKENS = 16
 """Width of the servers' bins of lengths."""
@@ -80,6 +82,7 @@ class Profiler:
                 self._take(beat, _Known(), live)
             else:
                 self._take(beat, known, live)
+        self._forget()
 
     def fit(self) -> LatencyFit:
         """Return the law of service times.
@@ -150,6 +153,11 @@ class Profiler:
                 counted = BatchSums(new.count, new.sum_s * share, new.sum_sq_s * share**2).scaled(weight)
                 self.sums[key] = self.sums[key] + counted if key in self.sums else counted
         self._known[beat.boot_id] = _known_of(beat)
+
+    def _forget(self) -> None:
+        """Servers of which nothing is heard any more stand first; of a service that scales from zero there are many."""
+        while len(self._known) > KNOWN_KEPT:
+            del self._known[next(iter(self._known))]
 
     def _decay(self, now_s: float) -> None:
         # A restored profile is as old as the state was, not as the run: the first look only sets the clock.

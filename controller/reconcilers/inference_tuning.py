@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from controller.errors import BadInputError, TidegateError
+from controller.errors import BadInputError, TemporaryError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import Aspect
 from controller.reconcilers.loop_settings import inside
@@ -37,6 +37,13 @@ REST_S = 5.0
 _log = logging.getLogger(__name__)
 
 
+def _asked(document: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what somebody else can have changed of a tuning."""
+    metadata = document["metadata"]
+    names = ("generation", "annotations", "finalizers", "deletionTimestamp")
+    return tuple(str(metadata.get(name)) for name in names)
+
+
 class Tuner:
     """Tunes one service.
 
@@ -56,8 +63,11 @@ class Tuner:
 
     def take(self, document: dict[str, Any]) -> None:
         """Take note of the tuning as it is now."""
-        self._document = self._teller.document = document
-        self._service.seen.changed.set()
+        before, self._document = self._document, document
+        self._teller.document = document
+        # Our own words in the status come back by the watch, too, and are nothing new.
+        if _asked(before) != _asked(document):
+            self._service.seen.changed.set()
 
     async def run(self) -> None:
         """Take turns until cancelled."""
@@ -73,15 +83,20 @@ class Tuner:
         finally:
             self._service.close()
             self._leave_desk()
+            with contextlib.suppress(TidegateError, TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await self._service.save()
 
     async def _turn(self) -> None:
         """See what is wanted and what is there, and act."""
         document, service = self._document, self._service
+        is_ours = FINALIZER in (document["metadata"].get("finalizers") or [])
         if document["metadata"].get("deletionTimestamp"):
-            await self._release()
+            if is_ours:
+                await self._release()
             return
         if (document["metadata"].get("annotations") or {}).get(RELEASE) and document["spec"].get("suspend"):
-            if FINALIZER in (document["metadata"].get("finalizers") or []):
+            if is_ours:
                 await self._release()
             words = f"spec.suspend is true and {RELEASE} is set; the service has its own settings"
             await self._teller.write({}, [Aspect("Ready", "False", "Released", words)])
@@ -89,9 +104,18 @@ class Tuner:
         spec = read(InferenceTuningSpec, document["spec"], f"InferenceTuning {self._name[1]}: spec")
         if (hindrance := self._hindrance(spec)) is not None:
             self._leave_desk()
+            self._world.metrics.objective_met.pop(self._name, None)
             await self._teller.write({}, [hindrance])
             return
         await service.restore()
+        try:
+            await self._tune(document, spec)
+        finally:  # what failed later must not make us forget what was done before
+            await service.save()
+
+    async def _tune(self, document: dict[str, Any], spec: InferenceTuningSpec) -> None:
+        """Let the loop decide, keep what is wanted in force, and tell."""
+        service = self._service
         held = set(service.platform.overlay.held)
         self._world.desks[service.key] = service.desk
         await self._world.bundle.publish(self._name[0])
@@ -106,11 +130,7 @@ class Tuner:
             await self._keep_overlay(held)
         await self._roll()
         service.latency.observe(service.merge, service.now())
-        is_news = bool(service.lines.untold or service.lines.changes)
-        try:
-            await self._teller.tell(spec, service)
-        finally:  # a status that is refused must not keep us from remembering
-            await service.state.save(service.to_document, service.now(), is_news=is_news)
+        await self._teller.tell(spec, service)
 
     async def _keep_bounds(self) -> None:
         """Bring settings that are outside the spec's bounds inside: a user who bounds one waits for no search."""
@@ -211,23 +231,32 @@ class Tuner:
         """
         service = self._service
         await service.restore()
+        self._world.desks[service.key] = service.desk
         if service.is_ready():
             before = service.platform.present()
-            await service.platform.release()
+            await service.release(self._document)
             if before != service.platform.present():
                 await self._teller.event("SettingRestored", "the service has its own settings again")
+        elif not await service.is_gone():
+            raise TemporaryError(f"service {service.key[1]}: is not seen yet; it is put back when it is")
         self._leave_desk()
-        self._is_finalized = False
+        await service.forget()
         finalizers = [each for each in self._document["metadata"].get("finalizers") or [] if each != FINALIZER]
+        await self._patch_finalizers(finalizers)
+        self._is_finalized = False
+
+    async def _patch_finalizers(self, finalizers: list[str]) -> None:
+        """Replace the list, unless somebody has changed the object meanwhile: then it is done at the next turn."""
+        version = self._document["metadata"].get("resourceVersion")
+        change = {"finalizers": finalizers} | ({"resourceVersion": version} if version else {})
         with contextlib.suppress(MissingError):
-            await self._world.cluster.patch(self._teller.path, {"metadata": {"finalizers": finalizers}})
+            await self._world.cluster.patch(self._teller.path, {"metadata": change})
 
     async def _ensure_finalizer(self) -> None:
         """Make sure that we hear of the end before it comes: then what we changed is put back."""
         finalizers = self._document["metadata"].get("finalizers") or []
         if FINALIZER not in finalizers and not self._is_finalized:
-            change = {"metadata": {"finalizers": [*finalizers, FINALIZER]}}
-            await self._world.cluster.patch(self._teller.path, change)
+            await self._patch_finalizers([*finalizers, FINALIZER])
         self._is_finalized = True
 
     async def _fail(self, error: Exception) -> None:

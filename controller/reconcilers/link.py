@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STARTING_S = 10.0
 """Until then a service without a desk may have one in a moment; told "not tuned", it would be silent for long."""
 
+ABSENT_S, MOST_ABSENT = 30.0, 4096
+
 
 class PodReception:
     """Finds the desk of a pod.
@@ -32,6 +34,7 @@ class PodReception:
     def __init__(self, world: World) -> None:
         self._world = world
         self._began_s = time.monotonic()
+        self._absent: dict[str, float] = {}
         self._identity = TokenIdentity(self._keys, now=time.time)
 
     async def find(self, authorization: str) -> Desk | None:
@@ -64,6 +67,8 @@ class PodReception:
         found = self._world.watched.find_pod(who.uid)
         if found is not None:
             return found[0]
+        if self._absent.get(who.uid, 0.0) > time.monotonic():
+            return None
         # A server's first word may come before the watch tells of its pod.
         try:
             pod = await self._world.cluster.get(f"/api/v1/namespaces/{who.namespace}/pods/{who.pod}")
@@ -73,7 +78,13 @@ class PodReception:
             raise RefusedError("heartbeat: the token is of a pod that is gone")
         self._world.watched.take_pod(pod, is_gone=False)
         service = (pod["metadata"].get("labels") or {}).get(SERVICE_LABEL)
-        return (who.namespace, service) if service else None
+        if service:
+            return who.namespace, service
+        # Of no service: it may ask as often as it likes, the API server is not asked again for a while.
+        while len(self._absent) >= MOST_ABSENT:
+            del self._absent[next(iter(self._absent))]
+        self._absent[who.uid] = time.monotonic() + ABSENT_S
+        return None
 
     async def _keys(self) -> bytes:
         return (await self._world.cluster.text("/openid/v1/jwks")).encode()

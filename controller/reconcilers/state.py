@@ -47,6 +47,9 @@ class StateMap:
             found = await self._cluster.get(self._path)
         except MissingError:
             return {}
+        owners = [each.get("uid") for each in found["metadata"].get("ownerReferences") or []]
+        if owners and self._owner.uid not in owners:
+            return {}  # of a tuning of the same name that is gone; the cluster has not cleared it away yet
         self._written = (found.get("data") or {}).get(KEY, "")
         try:
             document = json.loads(self._written)
@@ -54,6 +57,15 @@ class StateMap:
             _log.warning("state_unreadable name=%s why=%s", self._name, error)
             return {}
         return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+
+    async def remove(self) -> None:
+        """Delete the state.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        await self._cluster.delete(self._path)
+        self._written = ""
 
     async def save(self, document: Callable[[], Mapping[str, object]], now_s: float, *, is_news: bool) -> None:
         """Write the state if there is news, or if it has changed and the last one is half a minute old.

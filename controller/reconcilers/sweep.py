@@ -92,7 +92,7 @@ class Campaign:
                 rest_s: float | None = AGAIN_S
                 try:
                     rest_s = await self._turn()
-                except TidegateError as error:
+                except Exception as error:  # noqa: BLE001  the outermost loop; a defect must not leave targets changed
                     await self._fail(error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(rest_s):
@@ -319,15 +319,17 @@ class Campaign:
                 await self._world.cluster.apply(f"{self._path()}/status", {**about, "status": wanted}, force=True)
         self._status = self._status_written = wanted
 
-    async def _fail(self, error: TidegateError) -> None:
+    async def _fail(self, error: Exception) -> None:
         """Say what failed; it is tried again."""
-        if str(error) not in self._told and len(self._told) < 100:
-            self._told.add(str(error))
-            _log.warning("sweep_trouble sweep=%s/%s why=%s", *self._name, error)
+        defect = None if isinstance(error, TidegateError | OSError) else error
+        why = str(error) if defect is None else f"a defect of tidegate, please report it: {defect!r}"
+        if why not in self._told and len(self._told) < 100:
+            self._told.add(why)
+            _log.warning("sweep_trouble sweep=%s/%s why=%s", *self._name, why, exc_info=defect)
         phase = self._status.get("phase") or "Pending"
         if phase not in TERMINAL:
             with contextlib.suppress(TidegateError):
-                await self._write_status(phase, [Aspect("Ready", "False", "CallFailed", str(error))])
+                await self._write_status(phase, [Aspect("Ready", "False", "Defect" if defect else "CallFailed", why)])
 
     async def _patch(self, metadata: dict[str, Any]) -> None:
         await self._world.cluster.patch(self._path(), {"metadata": metadata})

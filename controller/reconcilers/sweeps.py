@@ -61,7 +61,7 @@ class Sweeps:
     async def _end(self, name: Name) -> None:
         _, _, task = self._campaigns.pop(name)
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, Exception):  # told already by `_log_end`
             await task
 
 

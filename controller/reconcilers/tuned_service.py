@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import copy
 import json
 import math
 from collections import deque
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 256
 SIZE_KEPT_S = 60.0
+PRICE_KEPT_S = 60.0
+HEARD_S = 8.0
+"""How long a removal waits for servers to hear of their own settings; they report every second."""
 
 
 class Lines:
@@ -101,6 +106,11 @@ class TunedService:
         self._signature: object = None
         self._spec_generation: object = None
         self._is_restored = False
+        self._saved: object = None
+        """What the last saved state said of the cluster."""
+        self._service_uid = ""
+        self._price: tuple[object, float, ClusterPrices] | None = None
+        self.platform.remember = self.save
 
     def now(self) -> float:
         """Return seconds since the tuning was made: the clock that its state is written in."""
@@ -131,6 +141,11 @@ class TunedService:
         generation = document["metadata"].get("generation")
         if generation != self._spec_generation:
             self.platform.overlay.release()
+            self.platform.sizes.refused = ""
+        uid = str(self.platform.service["metadata"].get("uid") or "")
+        if self._service_uid and uid != self._service_uid:
+            self.platform.begin_anew()  # made again under the same name: its Revisions are named as ours were
+        self._service_uid = uid
         prices = await self._prices(spec)
         held = frozenset(self.platform.overlay.held)
         resolution_s = await self._follow_source(spec)
@@ -180,14 +195,18 @@ class TunedService:
         if reference is None:
             return load_prices().cluster
         where = f"ConfigMap {reference.name}, key {reference.key}"
+        if self._price is not None and self._price[0] == reference and self.now() < self._price[1] + PRICE_KEPT_S:
+            return self._price[2]
         try:
             found = await self._world.cluster.get(f"/api/v1/namespaces/{self.key[0]}/configmaps/{reference.name}")
             text = (found.get("data") or {}).get(reference.key)
-            return cluster_prices(json.loads(text or "")["cluster"], where)
+            prices = cluster_prices(json.loads(text or "")["cluster"], where)
         except MissingError as error:
             raise BadInputError(f"{where}: is not there; create it or remove spec.pricing") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(f'{where}: needs a price list with "cluster"; see docs/operator.md') from error
+        self._price = (reference, self.now(), prices)
+        return prices
 
     def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
         """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
@@ -209,6 +228,64 @@ class TunedService:
         """Return how many requests a revision took since the rollout's step began, and the share inside the bound."""
         self.revisions.begin(None if self.platform.roller.rollout is None else self.platform.roller.rollout.step_s)
         return self.revisions.measured(revision, math.inf if self.settings is None else self.settings.slo.bound_s)
+
+    async def is_gone(self) -> bool:
+        """Return whether there is nothing to put back: the service is not there, is being deleted or never served.
+
+        Raises:
+            TemporaryError: the cluster does not answer.
+        """
+        path = f"/apis/serving.knative.dev/v1/namespaces/{self.key[0]}/services/{self.key[1]}"
+        try:
+            found = await self._world.cluster.get(path)
+        except MissingError:
+            return True
+        never_served = not (found.get("status") or {}).get("latestReadyRevisionName")
+        return bool(found["metadata"].get("deletionTimestamp")) or never_served
+
+    async def release(self, document: Mapping[str, Any]) -> None:
+        """Give the service its own settings back, and running servers some seconds to hear of it.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        rollout = document["spec"].get("rollout") or {}
+        self.platform.roller.is_gradual = bool(rollout.get("manageTraffic"))
+        await self.platform.release()
+        wanted = self.outbox.generation if self.outbox.current() is not None else 0
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + HEARD_S
+        # Polled: what is waited for is a word of each of several servers.
+        while clock() < until_s and any(each < wanted for each in self._generations()):  # noqa: ASYNC110
+            await asyncio.sleep(0.25)
+
+    def _generations(self) -> list[int]:
+        """Return the generation of hot settings that each pod which answers has told of."""
+        ready = {pod.name for pod in self.seen.serving_pods() if pod.ready_s is not None}
+        beats = (each.heartbeat for each in self.merge.instances())
+        return [beat.generation for beat in beats if beat.instance in ready]
+
+    async def forget(self) -> None:
+        """Remove what we kept: a later tuning of the same name begins anew.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        await self.platform.remove_hot_settings()
+        await self.state.remove()
+        self._saved, self._is_restored = None, False
+
+    async def save(self) -> None:
+        """Write the state: at once what has changed on the cluster or was decided, the rest now and then.
+
+        Raises:
+            TemporaryError: too large, or the cluster does not take it.
+        """
+        if not self._is_restored:
+            return
+        news = (self.platform.to_document(), self.outbox.current(), self.changes, self.lines.decision)
+        await self.state.save(self.to_document, self.now(), is_news=news != self._saved)
+        self._saved = copy.deepcopy(news)
 
     async def restore(self) -> None:
         """Go on, once, from the state that an earlier operator left.
@@ -233,6 +310,7 @@ class TunedService:
             self.lines.decision = decision
         self.lines.decided_at_s = decided_at_s if isinstance(decided_at_s, float) else 0.0
         self._spec_generation = found.get("spec_generation")
+        self._service_uid = str(found.get("service_uid") or "")
         self._is_restored = True
 
     def to_document(self) -> dict[str, object]:
@@ -249,4 +327,5 @@ class TunedService:
             "decision": self.lines.decision,
             "decided_at_s": round(self.lines.decided_at_s, 1),
             "spec_generation": self._spec_generation,
+            "service_uid": self._service_uid,
         }

@@ -59,7 +59,7 @@ class Tunings:
         self._world.metrics.objective_met.pop(name, None)
         if known is not None:
             known[2].cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # told already by `_log_end`
                 await known[2]
 
     def _wake_all(self) -> None:

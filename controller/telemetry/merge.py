@@ -15,6 +15,8 @@ from controller.telemetry.heartbeat import BatchKey, BatchSums, Heartbeat, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+BOOTS_PER_INSTANCE = 8
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceSeen:
@@ -57,7 +59,7 @@ class HeartbeatMerge:
         known = self._boots.get(heartbeat.boot_id)
         if known is None or heartbeat.seq >= known.heartbeat.seq:
             self._boots[heartbeat.boot_id] = InstanceSeen(heartbeat, received_at_s)
-        self._fold()
+        self._fold(heartbeat.instance)
         return heartbeat
 
     def counts(self, until_s: float, bin_s: float = 1.0) -> Counts:
@@ -96,10 +98,20 @@ class HeartbeatMerge:
         """Return the last word of each server, the latest heard first."""
         return sorted(self._boots.values(), key=lambda seen: -seen.heard_at_s)
 
-    def _fold(self) -> None:
+    def _surplus(self, instance: str) -> str | None:
+        """Return the boot to fold next: the longest silent of this instance, or of all, when there are too many.
+
+        A pod has one life at a time and a few in a row; one that claims more of them only fills our memory.
+        """
+        lives = [boot_id for boot_id, seen in self._boots.items() if seen.heartbeat.instance == instance]
+        if len(lives) <= BOOTS_PER_INSTANCE:
+            lives = []
+        candidates = lives or (list(self._boots) if len(self._boots) > self._kept_boots else [])
+        return min(candidates, key=lambda boot_id: self._boots[boot_id].heard_at_s, default=None)
+
+    def _fold(self, instance: str) -> None:
         """Keep memory bounded: a service that scales to zero all day has thousands of short-lived servers."""
-        while len(self._boots) > self._kept_boots:
-            oldest = min(self._boots, key=lambda boot_id: self._boots[boot_id].heard_at_s)
+        while (oldest := self._surplus(instance)) is not None:
             gone = self._boots.pop(oldest).heartbeat
             _add_batches(self._folded_batches, gone)
             _add_lengths(self._folded_lengths, gone)

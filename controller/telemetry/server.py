@@ -87,13 +87,13 @@ class TelemetryServer:
         except (RefusedError, TemporaryError, BadInputError, ValueError, RecursionError) as error:
             return self._refuse(_status_of(error), str(error))
         desk.outbox.saw(heartbeat.generation)
-        return _answer(desk.outbox.current(), self._next_s(heartbeat.boot_id))
+        return _answer(desk.outbox.current(), self._next_s(desk.instance or heartbeat.boot_id))
 
-    def _next_s(self, boot_id: str) -> float:
+    def _next_s(self, sender: str) -> float:
         """Return the pause for a sender just heard, by how many of all desks share the second."""
         now_s = asyncio.get_running_loop().time()
-        self._heard.pop(boot_id, None)
-        self._heard[boot_id] = now_s
+        self._heard.pop(sender, None)
+        self._heard[sender] = now_s
         while len(self._heard) > _MOST_HEARD or next(iter(self._heard.values())) <= now_s - _HEARD_WITHIN_S:
             del self._heard[next(iter(self._heard))]
         return max(1.0, len(self._heard) / SENDERS_PER_SECOND)

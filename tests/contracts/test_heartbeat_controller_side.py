@@ -229,9 +229,15 @@ async def test_a_reception_that_cannot_tell_yet_blames_nobody(house):
 
 async def test_the_senders_of_all_desks_share_the_pace(house):
     for number in range(60):
-        await post(house.session, BODY | {"boot_id": f"a{number}"}, shows("one/x"))
-        _, answer = await post(house.session, BODY | {"boot_id": f"b{number}"}, shows("two/x"))
+        await post(house.session, BODY | {"boot_id": f"a{number}"}, shows(f"one/x{number}"))
+        _, answer = await post(house.session, BODY | {"boot_id": f"b{number}"}, shows(f"two/y{number}"))
     assert answer["next_s"] == pytest.approx(120 / 50)
+
+
+async def test_a_pod_that_claims_many_lives_is_one_sender(house):
+    for number in range(120):
+        _, answer = await post(house.session, BODY | {"boot_id": f"a{number}"}, shows("one/x"))
+    assert answer["next_s"] == 1.0
 
 
 def test_one_machine_needs_no_library_of_tokens_and_certificates():

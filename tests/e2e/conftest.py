@@ -138,7 +138,10 @@ class Namespace:
         return self.get("inferencetuning", tuning).get("status") or {}
 
     def condition(self, tuning: str, kind: str) -> dict:
-        return next(each for each in self.status(tuning).get("conditions") or [] if each["type"] == kind)
+        found = [each for each in self.status(tuning).get("conditions") or [] if each["type"] == kind]
+        if not found:
+            raise LookupError(f"{tuning} has no condition {kind} yet")  # which a wait takes for "not now"
+        return found[0]
 
     def events(self, reason: str) -> list[str]:
         return [each["message"] for each in self.get("events")["items"] if each["reason"] == reason]

@@ -30,7 +30,7 @@ def generation(address):
     """Of the hot settings of a pod, asked without the gateway: Kourier does not outlive its API server."""
     with urllib.request.urlopen(f"http://{address}:8080/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    line = next(each for each in text.splitlines() if each.startswith("tidegate_hot_settings_generation"))
+    line = [each for each in text.splitlines() if each.startswith("tidegate_hot_settings_generation")][0]  # noqa: RUF015
     return float(line.rpartition(" ")[2])
 
 

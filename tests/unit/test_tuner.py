@@ -569,6 +569,110 @@ async def test_deletion_after_the_service_is_gone_is_no_trouble(bench):
     assert TUNING not in bench.cluster.objects
 
 
+async def test_deletion_before_the_watch_has_told_of_the_service_waits_and_puts_back(bench):
+    await bench.tune()
+    await bench.run(20)
+    assert bench.annotations() == {MAX: "4"}
+    await bench.stop()
+    bench.world = None
+    await bench.cluster.delete(TUNING)
+    service = bench.cluster.objects.pop(SERVICE)
+    revision = bench.cluster.objects.pop(REVISION)
+    bench.start()
+    # The cluster knows the service; the watch has not told of it yet.
+    bench.cluster.objects |= {SERVICE: service, REVISION: revision}
+    await bench.run(10)
+    assert TUNING in bench.cluster.objects
+    bench.put_service()
+    bench.put_revision(**{MAX: "4"})
+    await bench.run(10)
+    assert TUNING not in bench.cluster.objects
+    assert bench.annotations() == {}
+
+
+async def test_running_servers_hear_of_their_own_settings_before_the_tuning_goes(bench):
+    await bench.tune()
+    await bench.run(20)
+    assert bench.servers[0].hot["max_batch_size"] == 32
+    await bench.cluster.delete(TUNING)
+    await bench.run(12)
+    assert TUNING not in bench.cluster.objects
+    assert bench.servers[0].hot["max_batch_size"] == ServingConfig().max_batch_size
+    assert HOT not in bench.cluster.objects
+    assert STATE not in bench.cluster.objects
+
+
+async def test_the_state_of_a_tuning_that_was_replaced_is_not_taken_for_ours(bench):
+    await bench.tune()
+    await bench.run(20)
+    await bench.stop()
+    state = bench.cluster.objects[STATE]
+    del bench.cluster.objects[TUNING]
+    bench.cluster.objects[STATE] = {**state, "metadata": {**state["metadata"], "ownerReferences": [{"uid": "another"}]}}
+    bench.put_revision()
+    await bench.tune(mode="Recommend")
+    bench.start()
+    await bench.run(3)
+    assert bench.status()["changes"] == 0
+
+
+async def test_an_operator_that_ends_between_a_write_and_its_memory_knows_it_for_its_own(bench, monkeypatch):
+    await bench.tune()
+    await bench.run(20)
+    bench.searches.better = {"max_batch_size": 32, "max_scale": 6}
+    monkeypatch.setattr("controller.reconcilers.tuning_teller.Teller.tell", _interrupted)
+    await bench.run(40)
+    assert bench.annotations() == {MAX: "6"}
+    monkeypatch.undo()
+    saved = bench.cluster.objects[STATE]
+    await bench.stop()
+    bench.cluster.objects[STATE] = saved
+    bench.start()
+    await bench.run(10)
+    assert bench.events("DriftNoticed") == []
+
+
+async def _interrupted(*_):
+    raise AWAY
+
+
+async def test_a_service_made_again_under_its_name_begins_anew(bench):
+    await bench.tune()
+    await bench.run(20)
+    await bench.cluster.delete(SERVICE)
+    await bench.cluster.delete(REVISION)
+    bench.put_revision()
+    bench.put_service()
+    await bench.run(40)
+    assert bench.events("DriftNoticed") == []
+    assert bench.annotations() == {MAX: "4"}
+
+
+async def test_a_limit_of_zero_holds_for_bursts_too(bench):
+    bench.searches.better = {"min_scale": 2}
+    await bench.tune(limits={"warmPerMinute": 0})
+    await bench.run(40)
+    assert bench.annotations() == {}
+
+
+async def test_a_fence_that_the_cluster_refuses_is_not_asked_for_again(bench, monkeypatch):
+    bench.searches.better = {}
+    bench.put_revision("s-1", fence=8)
+    bench.put_service("s-1", fence=8)
+    asked = []
+
+    async def refused(*_, **__):
+        asked.append(1)
+        raise InvalidError("cluster: answered 422: expected 0 <= 2000 <= 1000", status=422)
+
+    monkeypatch.setattr("controller.platforms.roller.write_slow", refused)
+    await bench.tune(**RAISED)
+    await bench.run(30)
+    assert len(asked) == 1
+    assert "was refused" in bench.status()["target"]["heldByOthers"][0]
+    assert bench.condition() == ("True", "Watching")
+
+
 async def test_nothing_is_written_when_nothing_changes(bench):
     await bench.remove_pods()
     await bench.tune()
