@@ -300,11 +300,10 @@ def _remove_networks() -> None:
 def _remove_cgroups() -> None:
     """Remove the empty groups that kubelet leaves, the innermost first; a group in use stays."""
     for top in [*Path("/sys/fs/cgroup").glob("*/kubepods"), Path("/sys/fs/cgroup/kubepods")]:
-        for group in sorted((each for each in top.rglob("*") if each.is_dir()), reverse=True):
+        # Groups vanish while we look; `os.walk` passes over what is gone.
+        for group, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
-                group.rmdir()
-        with contextlib.suppress(OSError):
-            top.rmdir()
+                Path(group).rmdir()
 
 
 def _mounts_below(*folders: Path) -> list[str]:
