@@ -124,7 +124,7 @@ def test_a_slow_change_is_rolled_out_and_one_that_cannot_serve_is_rolled_back(op
     until("the way back", lambda: namespace.events("RolledBack"), 250)
     template = until("the template", lambda: namespace.get("ksvc", "fake")["spec"]["template"]["spec"])
     assert template["containerConcurrency"] == 24
-    assert any("containerConcurrency" in each for each in namespace.status("fake")["target"]["heldByOthers"])
+    until("the status", lambda: "containerConcurrency" in str(namespace.status("fake")["target"]["heldByOthers"]))
     assert namespace.figures("more")["failures"] == {}
 
 
