@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from controller.platforms.place import SERVING
 from controller.platforms.rollout import Ending, Rollout, Sight, advance, traffic_of
 from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from controller.platforms.cluster_client import Cluster
     from controller.platforms.watched import ServiceSeen
 
 ALL_TO_NEWEST = [{"latestRevision": True, "percent": 100}]
-SERVING = "/apis/serving.knative.dev/v1/namespaces"
 
 
 class Roller:
@@ -39,41 +39,39 @@ class Roller:
         """What we left in the object; None where it is not ours."""
         self._done: Rollout | None = None
 
-    async def begin(
-        self,
-        fence: int,
-        *,
-        share_before: float | None,
-        now_s: float,
-        remember: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        """Begin a change of the fence.
+    async def prepare(self, fence: int, *, share_before: float | None, now_s: float) -> None:
+        """Plan a change of the fence; `begin` writes it, when the plan is remembered where a restart finds it.
 
         Args:
             fence: wanted.
             share_before: share of requests inside the objective so far; None where it is not known.
             now_s: now.
-            remember: called before anything is written, so that a restart goes on with it.
 
         Raises:
-            TemporaryError: the cluster does not take it.
+            TemporaryError: the cluster does not answer.
         """
         service = self._seen.service or {}
-        template = Template.of(service)
-        document = await self._cluster.get(template.path)
+        before = Template.of(service)
+        fence_before = before.read(await self._cluster.get(before.path))
         if self.original is None:
-            self.original = (template.read(document),)
+            self.original = (fence_before,)
         self.rollout = Rollout(
             from_revision=str(service["status"].get("latestReadyRevisionName") or ""),
             fence=fence,
-            fence_before=template.read(document),
+            fence_before=fence_before,
             share_before=share_before,
             began_s=now_s,
             step_s=now_s,
         )
-        if remember is not None:
-            await remember()
-        await self._write(self.rollout)
+
+    async def begin(self) -> None:
+        """Write the change that was prepared.
+
+        Raises:
+            TemporaryError: the cluster does not take it.
+        """
+        if self.rollout is not None:
+            await self._write(self.rollout)
 
     async def turn(
         self, measured: Callable[[str], tuple[int, float | None]], *, quantile: float, now_s: float

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import TemporaryError
 from controller.platforms.cluster_client import ConflictError, MissingError
+from controller.platforms.owned import OURS, OwnMap
 from controller.telemetry.tls import Authority, make_authority
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def ensure_authority(cluster: Cluster, namespace: str) -> Authority:
         document = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "tidegate"}},
+            "metadata": {"name": NAME, "labels": OURS},
             "type": "Opaque",
             "data": data,
         }
@@ -83,11 +84,5 @@ class Bundle:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._published.get(namespace, -AGAIN_S) < AGAIN_S:
             return
-        document: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "tidegate"}},
-            "data": {"ca.crt": self._text},
-        }
-        await self._cluster.apply(f"/api/v1/namespaces/{namespace}/configmaps/{NAME}", document, force=True)
+        await OwnMap(self._cluster, namespace, NAME, "ca.crt").write(self._text)
         self._published[namespace] = now_s

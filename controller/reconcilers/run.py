@@ -19,7 +19,7 @@ from controller.errors import TemporaryError
 from controller.monitor.prometheus_api import PrometheusApi
 from controller.optimizer.search_process import SearchProcess
 from controller.platforms.cluster_client import ClusterCallError, connect
-from controller.platforms.knative import ClusterFacts
+from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
 from controller.reconcilers.authority import Bundle, ensure_authority
 from controller.reconcilers.events import Events

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from controller.errors import TemporaryError
 from controller.platforms.cluster_client import MissingError
+from controller.platforms.owned import OwnMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from controller.platforms.cluster_client import Cluster
-    from controller.platforms.knative import Owner
+    from controller.platforms.owned import Owner
 
 LARGEST_BYTES = 32 * 1024
 EVERY_S = 30.0
-KEY = "state.json"
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,8 @@ class StateMap:
     """One ConfigMap `tidegate-state-TUNING`."""
 
     def __init__(self, cluster: Cluster, namespace: str, owner: Owner) -> None:
-        self._cluster, self._owner = cluster, owner
-        self._name = f"tidegate-state-{owner.name}"
-        self._path = f"/api/v1/namespaces/{namespace}/configmaps/{self._name}"
+        self._owner = owner
+        self._map = OwnMap(cluster, namespace, f"tidegate-state-{owner.name}", "state.json")
         self._written = ""
         self._written_at_s = -math.inf
 
@@ -44,17 +43,16 @@ class StateMap:
             TemporaryError: the cluster does not answer: going on with an empty state would lose the real one.
         """
         try:
-            found = await self._cluster.get(self._path)
+            found = await self._map.read()
         except MissingError:
             return {}
-        owners = [each.get("uid") for each in found["metadata"].get("ownerReferences") or []]
-        if owners and self._owner.uid not in owners:
+        if not self._owner.owns(found):
             return {}  # of a tuning of the same name that is gone; the cluster has not cleared it away yet
-        self._written = (found.get("data") or {}).get(KEY, "")
+        self._written = self._map.text_of(found)
         try:
             document = json.loads(self._written)
         except (ValueError, RecursionError) as error:
-            _log.warning("state_unreadable name=%s why=%s", self._name, error)
+            _log.warning("state_unreadable name=%s why=%s", self._map.name, error)
             return {}
         return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
 
@@ -64,7 +62,7 @@ class StateMap:
         Raises:
             TemporaryError: the cluster does not take it.
         """
-        await self._cluster.delete(self._path)
+        await self._map.delete()
         self._written = ""
 
     async def save(self, document: Callable[[], Mapping[str, object]], now_s: float, *, is_news: bool) -> None:
@@ -80,20 +78,7 @@ class StateMap:
         if text == self._written:
             return
         if len(text) > LARGEST_BYTES:
-            raise TemporaryError(f"{self._name}: state of {len(text)} bytes is above {LARGEST_BYTES}")
+            raise TemporaryError(f"{self._map.name}: state of {len(text)} bytes is above {LARGEST_BYTES}")
         self._written_at_s = -math.inf  # until it is written, it is due
-        await self._cluster.apply(
-            self._path,
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": self._name,
-                    "labels": {"app.kubernetes.io/managed-by": "tidegate"},
-                    "ownerReferences": [self._owner.reference()],
-                },
-                "data": {KEY: text},
-            },
-            force=True,
-        )
+        await self._map.write(text, [self._owner.reference()])
         self._written, self._written_at_s = text, now_s

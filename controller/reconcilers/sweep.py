@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError
-from controller.platforms.knative import Owner
+from controller.platforms.owned import Owner
 from controller.reconcilers.conditions import Aspect, conditions, present_only, timestamp
 from controller.reconcilers.resources import API_VERSION, FINALIZER
 from controller.reconcilers.sweep_plan import SWEEP_LABEL, Ended, last_word, next_step, trial_document
@@ -246,9 +246,7 @@ class Campaign:
 
     def _is_ours(self, trial: dict[str, Any]) -> bool:
         """Return whether a trial is of this Sweep and not of an earlier one of its name."""
-        owners = trial["metadata"].get("ownerReferences") or []
-        is_going = trial["metadata"].get("deletionTimestamp")
-        return not is_going and any(each.get("uid") == self._owner.uid for each in owners)
+        return not trial["metadata"].get("deletionTimestamp") and self._owner.owns(trial)
 
     async def _break_off(self, why: str) -> None:
         """End what runs, so that no Job sends on and no trial stays in between, and put the targets back."""

@@ -12,7 +12,7 @@ from controller.sweeps.runner import is_out_of_patience, planned_trials, propose
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from controller.platforms.knative import Owner
+    from controller.platforms.owned import Owner
     from controller.sweeps.parameters import Setting
     from controller.sweeps.sweep_document import Sweep
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.platforms.cluster_client import MissingError
+from controller.platforms.owned import hot_settings_map
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import HOT_SETTINGS, Outbox, hot_settings_of
 from controller.telemetry.reception import Desk
@@ -58,10 +59,9 @@ class Servers:
     """
 
     def __init__(self, cluster: Cluster, key: Key, wall: Callable[[], float]) -> None:
-        self._cluster, self._wall = cluster, wall
+        self._map, self._wall = hot_settings_map(cluster, *key), wall
         self.outbox, self._merge = Outbox(), HeartbeatMerge()
         self.desk = Desk(self._merge, self.outbox, wall)
-        self._path = f"/api/v1/namespaces/{key[0]}/configmaps/tidegate-hot-{key[1]}"
         self._told_at_s = math.inf
         self._answered_at_s: dict[str, float] = {}
         """When each pod was first heard since it was told."""
@@ -74,10 +74,10 @@ class Servers:
             TemporaryError: the cluster does not answer.
         """
         try:
-            found = await self._cluster.get(self._path)
+            found = await self._map.read()
         except MissingError:
             return None, ()
-        return _hot_of(found), tuple(found["metadata"].get("ownerReferences") or ())
+        return _hot_of(self._map.text_of(found)), tuple(found["metadata"].get("ownerReferences") or ())
 
     async def resume(self) -> None:
         """Go on with what servers were told, under the generation that they know.
@@ -148,24 +148,17 @@ class Servers:
             TemporaryError: the cluster does not take it.
         """
         if before.hot is None:
-            await self._cluster.delete(self._path)
+            await self._map.delete()
             return
         with contextlib.suppress(MissingError):
-            found = await self._cluster.get(self._path)
-            metadata = {name: found["metadata"][name] for name in ("name", "labels") if name in found["metadata"]}
-            document = {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {**metadata, "ownerReferences": [dict(each) for each in before.owners]},
-                "data": found.get("data") or {},
-            }
-            await self._cluster.apply(self._path, document, force=True)
+            text = self._map.text_of(await self._map.read())
+            await self._map.write(text, [dict(each) for each in before.owners])
 
 
-def _hot_of(config_map: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the hot settings of a ConfigMap with their generation; None for what is none."""
+def _hot_of(text: str) -> dict[str, Any] | None:
+    """Return the hot settings that a ConfigMap says; None for what is none."""
     try:
-        found = json.loads((config_map.get("data") or {}).get("hot-settings.json") or "null")
+        found = json.loads(text or "null")
     except ValueError:
         return None
     is_whole = isinstance(found, dict) and set(found) == {"generation", *HOT_SETTINGS}

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServingConfig
 from controller.errors import BadInputError, TemporaryError, TidegateError
 from controller.platforms.cluster_client import ForbiddenError, InvalidError, MissingError
-from controller.platforms.knative import SERVING, KnativePlatform, Owner, Place
+from controller.platforms.knative import KnativePlatform
 from controller.platforms.knative_reading import annotations_of, answering_container, read_config, template_annotations
+from controller.platforms.place import SERVING, Place
 from controller.platforms.revision_annotations import ANNOTATION_OF, warm_annotations
 from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 from controller.reconcilers.conditions import Aspect
@@ -27,6 +28,7 @@ from controller.reconcilers.world import service_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from controller.platforms.owned import Owner
     from controller.platforms.watched import PodSeen
     from controller.reconcilers.world import World
     from controller.sweeps.parameters import Setting

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from controller.domain.prices import load_prices
 from controller.errors import TemporaryError
 from controller.platforms.cluster_client import ConflictError, ForbiddenError, InvalidError, MissingError
+from controller.platforms.owned import Owner
 from controller.reconcilers.conditions import present_only, timestamp
 from controller.reconcilers.load_job import (
     JOB_LABEL,
@@ -74,6 +75,7 @@ class TrialRun:
     def __init__(self, trial: dict[str, Any], target: SweepTarget, parts: TrialParts) -> None:
         self._trial, self._target, self._parts = trial, target, parts
         self._namespace, self._name = trial["metadata"]["namespace"], trial["metadata"]["name"]
+        self._owner = Owner(API_VERSION, "SweepTrial", self._name, trial["metadata"]["uid"])
         self._setting = setting_of(trial["spec"]["parameters"])
 
     async def run(self) -> None:
@@ -160,13 +162,7 @@ class TrialRun:
             self._parts.sweep.slo,
         )
         labels = {**self._trial["metadata"].get("labels", {}), "tidegate.dev/trial": self._name}
-        owner = {
-            "apiVersion": API_VERSION,
-            "kind": "SweepTrial",
-            "name": self._name,
-            "uid": self._trial["metadata"]["uid"],
-        }
-        document = job_document(task, name=name, labels=labels, owner=owner)
+        document = job_document(task, name=name, labels=labels, owner=self._owner.reference())
         try:
             return await self._parts.cluster.create(f"/apis/batch/v1/namespaces/{self._namespace}/jobs", document)
         except ConflictError as error:
@@ -184,20 +180,14 @@ class TrialRun:
             found = await self._parts.cluster.get(f"/apis/batch/v1/namespaces/{self._namespace}/jobs/{name}")
         except MissingError:
             return None
-        owners = found["metadata"].get("ownerReferences") or []
-        is_ours = any(each.get("uid") == self._trial["metadata"]["uid"] for each in owners)
-        return found if is_ours and not found["metadata"].get("deletionTimestamp") else None
+        return found if self._owner.owns(found) and not found["metadata"].get("deletionTimestamp") else None
 
     async def _load_pods(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         pods = await self._parts.cluster.list(
             f"/api/v1/namespaces/{self._namespace}/pods", labels=f"{JOB_LABEL}={job['metadata']['name']}"
         )
-        owner = job["metadata"]["uid"]
-        return [
-            each
-            for each in pods
-            if any(reference.get("uid") == owner for reference in each["metadata"].get("ownerReferences") or [])
-        ]
+        owner = Owner("batch/v1", "Job", job["metadata"]["name"], job["metadata"]["uid"])
+        return [each for each in pods if owner.owns(each)]
 
     async def _read_log(self, pod: str) -> str:
         try:

@@ -24,7 +24,9 @@ from controller.monitor.server_cpu import ServerCpu
 from controller.optimizer.search_process import ChildSearch
 from controller.optimizer.search_space import search_space
 from controller.platforms.cluster_client import MissingError
-from controller.platforms.knative import KnativePlatform, Owner, Place
+from controller.platforms.knative import KnativePlatform
+from controller.platforms.owned import Owner
+from controller.platforms.place import Place
 from controller.platforms.pod_resize import right_size
 from controller.platforms.watched import seconds_of
 from controller.reconcilers.loop_settings import loop_settings

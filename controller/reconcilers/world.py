@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from controller.monitor.prometheus_api import PrometheusApi
     from controller.optimizer.search_process import SearchProcess
     from controller.platforms.cluster_client import Cluster
-    from controller.platforms.knative import ClusterFacts
+    from controller.platforms.place import ClusterFacts
     from controller.platforms.watched import Key, Watched
     from controller.reconcilers.authority import Bundle
     from controller.reconcilers.events import Events

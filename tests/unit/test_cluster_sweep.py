@@ -11,7 +11,7 @@ import pytest
 
 from controller.platforms.cluster_client import ClusterCallError
 from controller.platforms.fake_cluster import FakeCluster
-from controller.platforms.knative import ClusterFacts
+from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
 from controller.reconcilers.events import Events
 from controller.reconcilers.operator_metrics import OperatorMetrics

@@ -11,8 +11,11 @@ from controller.domain.serving_config import ServingConfig
 from controller.errors import TemporaryError
 from controller.platforms.cluster_client import ClusterCallError, ForbiddenError
 from controller.platforms.fake_cluster import FakeCluster
-from controller.platforms.knative import VERIFY_S, ClusterFacts, KnativePlatform, Owner, Place
+from controller.platforms.knative import KnativePlatform
+from controller.platforms.owned import Owner
+from controller.platforms.place import ClusterFacts, Place
 from controller.platforms.revision_annotations import ANNOTATION_OF
+from controller.platforms.warm_settings import VERIFY_S
 from controller.platforms.watched import Watched
 from controller.telemetry.outbox import Outbox
 

@@ -89,7 +89,8 @@ class Knative:
 
     async def begin(self, fence=16, *, is_gradual=False):
         self.roller.is_gradual = is_gradual
-        await self.roller.begin(fence, share_before=0.99, now_s=self.now_s)
+        await self.roller.prepare(fence, share_before=0.99, now_s=self.now_s)
+        await self.roller.begin()
         self.settle()
 
     async def turn(self, seconds=31.0):

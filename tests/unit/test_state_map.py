@@ -7,9 +7,10 @@ import pytest
 from controller.errors import TemporaryError
 from controller.platforms.cluster_client import ClusterCallError
 from controller.platforms.fake_cluster import FakeCluster
-from controller.platforms.knative import Owner
-from controller.reconcilers.state import EVERY_S, KEY, LARGEST_BYTES, StateMap
+from controller.platforms.owned import Owner
+from controller.reconcilers.state import EVERY_S, LARGEST_BYTES, StateMap
 
+KEY = "state.json"
 OWNER = Owner("tidegate.dev/v1alpha1", "InferenceTuning", "tune", "uid-7")
 PATH = "/api/v1/namespaces/team/configmaps/tidegate-state-tune"
 AWAY = ClusterCallError("cluster: no answer", status=0)

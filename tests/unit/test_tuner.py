@@ -15,7 +15,7 @@ from controller.optimizer.objective import Evaluation
 from controller.optimizer.study import SearchResult
 from controller.platforms.cluster_client import ClusterCallError, InvalidError
 from controller.platforms.fake_cluster import FakeCluster
-from controller.platforms.knative import ClusterFacts
+from controller.platforms.place import ClusterFacts
 from controller.platforms.revision_annotations import ANNOTATION_OF
 from controller.platforms.watched import Watched
 from controller.reconcilers.authority import Bundle
