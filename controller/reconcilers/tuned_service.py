@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import json
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from controller.control_loop import ControlLoop, Parts
-from controller.domain.prices import cluster_prices, load_prices
 from controller.domain.quantities import quantity
 from controller.errors import BadInputError, TidegateError
-from controller.monitor.answered import AnsweredLatency
+from controller.monitor.answered import AnsweredLatency, share_within
 from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
 from controller.monitor.prometheus import PrometheusArrivals
@@ -28,49 +26,29 @@ from controller.platforms.knative import KnativePlatform
 from controller.platforms.owned import Owner
 from controller.platforms.place import Place
 from controller.platforms.pod_resize import right_size
+from controller.platforms.rollout import LEAST_ANSWERED
 from controller.platforms.watched import seconds_of
 from controller.reconcilers.loop_settings import loop_settings
+from controller.reconcilers.pricing import Pricing
 from controller.reconcilers.resources import API_VERSION
 from controller.reconcilers.state import StateMap
+from controller.reconcilers.tuning_lines import Lines
 from controller.reconcilers.world import service_of
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import HOT_SETTINGS, Outbox
 from controller.telemetry.reception import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from controller.domain.prices import ClusterPrices
     from controller.reconcilers.resources import InferenceTuningSpec
     from controller.reconcilers.world import World
     from controller.settings import LoopSettings
 
 MOST_WORKERS = 256
 SIZE_KEPT_S = 60.0
-PRICE_KEPT_S = 60.0
 HEARD_S = 8.0
 """How long a removal waits for servers to hear of their own settings; they report every second."""
-
-
-class Lines:
-    """Takes the lines of a loop, until they are told."""
-
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall = wall
-        self.decision: Mapping[str, Any] | None = None
-        self.decided_at_s = 0.0
-        self.untold: list[Mapping[str, Any]] = []
-        self.changes: list[Mapping[str, Any]] = []
-
-    def decided(self, line: Mapping[str, Any]) -> None:
-        """See `Diary.decided`."""
-        self.decision, self.decided_at_s = line, self._wall()
-        self.untold.append(line)
-
-    def changed(self, line: Mapping[str, Any]) -> None:
-        """See `Diary.changed`; what the platform did not allow is no change."""
-        if line["changes"]:
-            self.changes.append(line)
 
 
 class TunedService:
@@ -111,8 +89,8 @@ class TunedService:
         self._saved: object = None
         """What the last saved state said of the cluster."""
         self._service_uid = ""
-        self._price: tuple[object, float, ClusterPrices] | None = None
-        self.platform.remember = self.save
+        self._pricing = Pricing(world.cluster, namespace, self.now)
+        self.platform.remember, self.platform.share_inside = self.save, self._share_inside
 
     def now(self) -> float:
         """Return seconds since the tuning was made: the clock that its state is written in."""
@@ -148,7 +126,7 @@ class TunedService:
         if self._service_uid and uid != self._service_uid:
             self.platform.begin_anew()  # made again under the same name: its Revisions are named as ours were
         self._service_uid = uid
-        prices = await self._prices(spec)
+        prices = await self._pricing.prices(spec.pricing.config_map_ref)
         held = frozenset(self.platform.overlay.held)
         resolution_s = await self._follow_source(spec)
         # The cold start is learned as pods come; it makes no other service of this one.
@@ -192,24 +170,6 @@ class TunedService:
         # Scrape intervals differ by a little each time; a new loop for each would never learn.
         return math.ceil(self._source.resolution_s)
 
-    async def _prices(self, spec: InferenceTuningSpec) -> ClusterPrices:
-        reference = spec.pricing.config_map_ref
-        if reference is None:
-            return load_prices().cluster
-        where = f"ConfigMap {reference.name}, key {reference.key}"
-        if self._price is not None and self._price[0] == reference and self.now() < self._price[1] + PRICE_KEPT_S:
-            return self._price[2]
-        try:
-            found = await self._world.cluster.get(f"/api/v1/namespaces/{self.key[0]}/configmaps/{reference.name}")
-            text = (found.get("data") or {}).get(reference.key)
-            prices = cluster_prices(json.loads(text or "")["cluster"], where)
-        except MissingError as error:
-            raise BadInputError(f"{where}: is not there; create it or remove spec.pricing") from error
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise BadInputError(f'{where}: needs a price list with "cluster"; see docs/operator.md') from error
-        self._price = (reference, self.now(), prices)
-        return prices
-
     def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
         """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
 
@@ -230,6 +190,13 @@ class TunedService:
         """Return how many requests a revision took since the rollout's step began, and the share inside the bound."""
         self.revisions.begin(None if self.platform.roller.rollout is None else self.platform.roller.rollout.step_s)
         return self.revisions.measured(revision, math.inf if self.settings is None else self.settings.slo.bound_s)
+
+    def _share_inside(self) -> float | None:
+        """Return the share of the last minutes' requests inside the bound; None where too few were seen."""
+        counted = self.latency.counted()
+        if self.settings is None or sum(counted.values()) < LEAST_ANSWERED:
+            return None
+        return share_within(counted, self.settings.slo.bound_s)
 
     async def is_gone(self) -> bool:
         """Return whether there is nothing to put back: the service is not there, is being deleted or never served.

@@ -771,6 +771,24 @@ async def test_a_fence_below_what_the_spec_asks_for_is_raised_by_a_rollout(bench
     assert fence(bench) == 8
 
 
+async def test_a_new_revision_that_is_no_worse_than_a_burning_service_was_stays(bench):
+    bench.searches.better = {}
+    bench.put_revision("s-1", fence=8)
+    bench.put_service("s-1", fence=8)
+    missed = {"slo": {"quantile": "0.95", "latency": "50ms"}}
+    await bench.tune(objective=missed)
+    await bench.run(30)
+    assert bench.condition("SLOMet") == ("False", "Measured")
+    await bench.change(**RAISED)
+    await bench.run(5)
+    await bench.remove_pods()
+    bench.roll("s-2", 16)
+    bench.put_pod("s-2-deployment-b")
+    await bench.run(50)
+    assert bench.events("RolledBack") == []
+    assert bench.events("RolloutFinished") == ["containerConcurrency 8 → 16 on s-2"]
+
+
 async def test_a_rollout_that_was_undone_is_not_tried_again_not_even_after_a_restart(bench):
     bench.searches.better = {}
     bench.put_revision("s-1", fence=8)
