@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controller.domain.quantities import decimal_text, duration_s, duration_text
 from controller.monitor.answered import quantile_s, share_within
 from controller.reconcilers.conditions import Aspect, present_only, seconds_text, timestamp
 from controller.sweeps.parameters import KNOBS
@@ -161,9 +160,7 @@ def knob_text(name: str, value: float | None) -> str:
     """Return the value of a setting, named as in a document, as text."""
     if value is None:
         return "none"
-    if KNOBS[name].read is duration_s:
-        return duration_text(value)
-    return "unbounded" if KNOBS[name].zero_is_unbounded and value == 0 else decimal_text(value)
+    return "unbounded" if KNOBS[name].zero_is_unbounded and value == 0 else KNOBS[name].text(value)
 
 
 def _latency(known: Known) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from controller.domain.quantities import decimal_text, duration_s, duration_text, whole
+from controller.domain.quantities import duration_s, whole
 from controller.errors import BadInputError
 from controller.sweeps.parameters import KNOBS
 from controller.sweeps.records import TrialFigures, TrialRecord
@@ -67,17 +67,10 @@ def target_references(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def parameters_text(sweep: Sweep, setting: Setting) -> list[dict[str, str]]:
     """Return a setting as the parameters of a SweepTrial: named and written as the Sweep writes them."""
     return [
-        {"name": each.name, "value": _value_text(each.name, setting[each.setting])}
+        {"name": each.name, "value": KNOBS[each.name].text(setting[each.setting])}
         for each in sweep.parameters
         if each.setting in setting
     ]
-
-
-def _value_text(name: str, value: float) -> str:
-    read = KNOBS[name].read
-    if read is duration_s:
-        return duration_text(value)
-    return str(int(value)) if read is whole else decimal_text(value)
 
 
 def setting_of(parameters: Sequence[Mapping[str, Any]]) -> Setting:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from controller.domain.quantities import decimal, duration_s, whole
+from controller.domain.quantities import decimal, decimal_text, duration_s, duration_text, whole
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
 from controller.sweeps.fields import Fields
@@ -27,6 +27,10 @@ class Knob:
     setting: str
     read: Callable[[object, str], int | float]
     zero_is_unbounded: bool = False
+
+    def text(self, value: float) -> str:
+        """Return a value as `read` takes it."""
+        return duration_text(value) if self.read is duration_s else decimal_text(value)
 
 
 KNOBS = {
