@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Status = Literal["True", "False", "Unknown"]
 LONGEST_MESSAGE = 1024
@@ -36,9 +36,11 @@ def timestamp(wall_s: float) -> str:
 
 
 def conditions(
-    aspects: Iterable[Aspect], before: Iterable[Mapping[str, Any]], *, wall_s: float, generation: int | None
+    aspects: Iterable[Aspect], before: Sequence[Mapping[str, Any]], *, wall_s: float, generation: int | None
 ) -> list[dict[str, Any]]:
     """Return the conditions of a status; the time of a transition moves only when a status flips.
+
+    What is not known now stays as it was said last, so that a suspended tuning still shows what it knew.
 
     Args:
         aspects: as they are now.
@@ -61,7 +63,8 @@ def conditions(
                 **({} if generation is None else {"observedGeneration": generation}),
             }
         )
-    return found
+    types = {each["type"] for each in found}
+    return [*found, *(dict(each) for each in before if each.get("type") not in types)]
 
 
 def seconds_text(seconds: float | None) -> str | None:

@@ -11,12 +11,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from controller.errors import BadInputError, TemporaryError, TidegateError
+from controller.errors import TemporaryError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import Aspect
 from controller.reconcilers.loop_settings import inside
 from controller.reconcilers.resources import FINALIZER, RELEASE, InferenceTuningSpec
 from controller.reconcilers.schema import read
+from controller.reconcilers.troubles import Troubles
 from controller.reconcilers.tuned_service import TunedService
 from controller.reconcilers.tuning_status import KNOB_NAMES, changes_text
 from controller.reconcilers.tuning_teller import Teller
@@ -59,7 +60,7 @@ class Tuner:
         self._service = TunedService(document, world)
         self._teller = Teller(name, document, world)
         self._is_finalized = False
-        self._told: set[str] = set()
+        self._troubles = Troubles("tuning", name)
 
     def take(self, document: dict[str, Any]) -> None:
         """Take note of the tuning as it is now."""
@@ -83,6 +84,7 @@ class Tuner:
         finally:
             self._service.close()
             self._leave_desk()
+            self._world.metrics.objective_met.pop(self._name, None)
             with contextlib.suppress(TidegateError, TimeoutError):
                 async with asyncio.timeout(2.0):
                     await self._service.save()
@@ -261,14 +263,8 @@ class Tuner:
 
     async def _fail(self, error: Exception) -> None:
         """Say what failed, in the status and once in the log; it is tried again at the next turn."""
-        defect = None if isinstance(error, TidegateError | OSError) else error
-        why = str(error) if defect is None else f"a defect of tidegate, please report it: {defect!r}"
-        if why not in self._told and len(self._told) < 100:
-            self._told.add(why)
-            _log.warning("tuning_trouble tuning=%s/%s why=%s", *self._name, why, exc_info=defect)
-        reason = "Defect" if defect else "InvalidSpec" if isinstance(error, BadInputError) else "CallFailed"
         with contextlib.suppress(TidegateError):
-            await self._teller.write({}, [Aspect("Ready", "False", reason, why)])
+            await self._teller.write({}, [self._troubles.aspect(error)])
 
     def _leave_desk(self) -> None:
         if self._world.desks.get(self._service.key) is self._service.desk:

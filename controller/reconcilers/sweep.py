@@ -22,6 +22,7 @@ from controller.reconcilers.sweep_servers import Before
 from controller.reconcilers.sweep_status import ended_status, sweep_status
 from controller.reconcilers.sweep_target import SweepTarget
 from controller.reconcilers.sweep_trial import TrialParts, TrialRun, delete_job, write_trial
+from controller.reconcilers.troubles import Troubles
 from controller.reconcilers.world import service_of
 from controller.sweeps.from_cluster import arrivals_hash, is_ended, sweep_of, target_references
 from controller.sweeps.runner import Outcome, planned_trials
@@ -71,7 +72,7 @@ class Campaign:
         self._targets: list[SweepTarget] = []
         self._trials: dict[int, dict[str, Any]] = {}
         self._changed = asyncio.Event()
-        self._told: set[str] = set()
+        self._troubles = Troubles("sweep", name)
 
     def take(self, document: dict[str, Any]) -> None:
         """Take note of the Sweep as it is now."""
@@ -306,8 +307,7 @@ class Campaign:
     async def _write_status(self, phase: str, aspects: list[Aspect]) -> None:
         generation = self._document["metadata"].get("generation")
         before = self._status.get("conditions") or []
-        rest = [each for each in before if each.get("type") not in {aspect.type for aspect in aspects}]
-        found = conditions(aspects, before, wall_s=self._wall(), generation=generation) + rest
+        found = conditions(aspects, before, wall_s=self._wall(), generation=generation)
         wanted = {**self._status, "phase": phase, "observedGeneration": generation, "conditions": found}
         wanted = present_only(wanted)
         # Compared with what was written last and not with what is there: who else writes here is not fought.
@@ -319,15 +319,10 @@ class Campaign:
 
     async def _fail(self, error: Exception) -> None:
         """Say what failed; it is tried again."""
-        defect = None if isinstance(error, TidegateError | OSError) else error
-        why = str(error) if defect is None else f"a defect of tidegate, please report it: {defect!r}"
-        if why not in self._told and len(self._told) < 100:
-            self._told.add(why)
-            _log.warning("sweep_trouble sweep=%s/%s why=%s", *self._name, why, exc_info=defect)
-        phase = self._status.get("phase") or "Pending"
+        aspect, phase = self._troubles.aspect(error), self._status.get("phase") or "Pending"
         if phase not in TERMINAL:
             with contextlib.suppress(TidegateError):
-                await self._write_status(phase, [Aspect("Ready", "False", "Defect" if defect else "CallFailed", why)])
+                await self._write_status(phase, [aspect])
 
     async def _patch(self, metadata: dict[str, Any]) -> None:
         await self._world.cluster.patch(self._path(), {"metadata": metadata})

@@ -116,13 +116,10 @@ class Teller:
         now_s = self._world.wall()
         kept = status or {name: each for name, each in self._status.items() if name != "conditions"}
         before = self._status.get("conditions") or []
-        # What is not known now stays as it was said last, so that a suspended tuning still shows what it knew.
-        types = {each.type for each in found}
-        rest = [each for each in before if each.get("type") not in types]
         wanted = {
             **kept,
             "observedGeneration": generation,
-            "conditions": conditions(found, before, wall_s=now_s, generation=generation) + rest,
+            "conditions": conditions(found, before, wall_s=now_s, generation=generation),
         }
         if not is_worth_a_write(self._status, wanted, waited_s=now_s - self._written_at_s):
             return

@@ -54,6 +54,13 @@ def test_a_new_type_begins_now():
     assert [each["lastTransitionTime"] for each in both] == [BEGAN, LATER]
 
 
+def test_what_is_not_known_now_stays_as_it_was_said_last():
+    before = at(0, READY, Aspect("SLOMet", "True", "Measured"))
+    after = at(60, Aspect("Ready", "False", "Suspended"), before=before, generation=2)
+    assert [each["type"] for each in after] == ["Ready", "SLOMet"]
+    assert after[1] == before[1]
+
+
 @pytest.mark.parametrize("before", [[{}], [{"type": "Ready", "status": "True"}], [{"type": "Other"}]])
 def test_a_condition_without_a_time_gets_one(before):
     assert at(60, READY, before=before)[0]["lastTransitionTime"] == LATER
