@@ -5,6 +5,7 @@ For services whose servers send no heartbeats. What it can and cannot tell: docs
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,20 @@ from controller.monitor.prometheus_api import AnswerTooLargeError, PrometheusApi
 from controller.monitor.promql import (
     ACTIVATOR,
     DIALECTS,
-    PART_LABEL,
     PROBE_LABEL,
     Dialect,
     ServiceRef,
-    mean_latency_query,
+    buckets_query,
     probe_query,
-    quantile_query,
     samples_query,
     target_of,
     targets_query,
 )
 from controller.monitor.scraped_counts import ScrapedCounts
-from controller.monitor.server_latency import LatencySeen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from controller.telemetry.arrival_bins import Counts
 
 LONGEST_HISTORY_S = 3600.0
@@ -41,7 +41,8 @@ QUIET_S = 300.0
 """After so long without a sample another dialect may have taken over, as after an upgrade of Knative."""
 SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
-LEAST_LATENCY_S = 60.0
+LATENCY_BACK_S = 120.0
+LATENCY_EVERY_S = 15.0
 
 
 class PrometheusArrivals:
@@ -73,12 +74,15 @@ class PrometheusArrivals:
                 f"Prometheus: kept_s needs more than 0 and at most {LONGEST_HISTORY_S:g}, got {kept_s:g}"
             )
         self._api, self._service, self._started_at_s, self._kept_s = api, service, started_at_s, kept_s
+        self.is_activator_in_path = is_activator_in_path
         self._dialects = (ACTIVATOR, *DIALECTS) if is_activator_in_path else DIALECTS
         self._dialect: Dialect | None = None
         self._counts = ScrapedCounts(kept_s=kept_s)
         self._history_s = kept_s
         self._probed_s = self._asked_s = self._next_s = -math.inf
         self._failure: str | None = None
+        self._latency: dict[float, int] = {}
+        self._latency_next_s = -math.inf
 
     @property
     def dialect(self) -> str | None:
@@ -118,41 +122,28 @@ class PrometheusArrivals:
         self._failure = None
         self._next_s = now_s + min(max(self.resolution_s / 2, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
 
-    async def mean_latency(self, now_s: float) -> LatencySeen | None:
-        """Return the mean time that requests took over the last minute, or four scrapes if that is longer.
+    async def latency_counts(self, now_s: float) -> dict[float, int]:
+        """Return the answers of the last two minutes, or four scrapes if that is longer, by latency.
 
-        Returns:
-            None where nobody speaks of the service, or nothing was answered.
-
-        Raises:
-            TemporaryError: no usable answer.
-        """
-        if self._dialect is None:
-            return None
-        back_s = self._latency_s()
-        query = mean_latency_query(self._dialect, self._service, back_s=back_s)
-        answer = await self._api.vector(query, at_s=self._started_at_s + now_s, kind="mean latency")
-        parts = {labels.get(PART_LABEL): value for labels, value in answer}
-        total, count = parts.get("sum", 0.0), parts.get("count", 0.0)
-        return LatencySeen(back_s, self._dialect.latency_unit_s * total / count) if count > 0 else None
-
-    async def latency_quantile_s(self, now_s: float, quantile: float) -> float | None:
-        """Return a quantile of the time that requests took, interpolated in its bucket; None as for the mean.
+        It asks no more often than is of use, and errors count with the time that they took.
 
         Args:
             now_s: seconds of the run.
-            quantile: in (0, 1).
+
+        Returns:
+            Answers keyed by rising upper edge in seconds; empty where nobody speaks of the service.
 
         Raises:
             TemporaryError: no usable answer.
         """
-        if self._dialect is None:
-            return None
-        query = quantile_query(self._dialect, self._service, quantile, back_s=self._latency_s())
-        at_s = self._started_at_s + now_s
-        answer = await self._api.vector(query, at_s=at_s, kind="latency quantile", is_nan_fine=True)
-        values = [value for _, value in answer if not math.isnan(value)]
-        return self._dialect.latency_unit_s * values[0] if values else None
+        if self._dialect is not None and now_s >= self._latency_next_s:
+            back_s = max(LATENCY_BACK_S, 4 * self.resolution_s)
+            query = buckets_query(self._dialect, self._service, back_s=back_s)
+            at_s = self._started_at_s + now_s
+            answer = await self._api.vector(query, at_s=at_s, kind="latency buckets", is_nan_fine=True)
+            self._latency = _by_bucket(answer, self._dialect.latency_unit_s)
+            self._latency_next_s = now_s + LATENCY_EVERY_S
+        return self._latency
 
     async def _ask(self, now_s: float) -> None:
         is_quiet = self._dialect is not None and self._counts.heard_s < now_s - QUIET_S
@@ -197,5 +188,19 @@ class PrometheusArrivals:
         idle = [RawSeries(each.labels, tuple((scraped_s, 0.0) for scraped_s, _ in each.samples)) for each in scrapes]
         return [*idle, *(each for each in series if target_of(each.labels) in targets)]
 
-    def _latency_s(self) -> float:
-        return max(LEAST_LATENCY_S, 4 * self.resolution_s)
+
+def _by_bucket(answer: Iterable[tuple[Mapping[str, str], float]], unit_s: float) -> dict[float, int]:
+    """Return what fell into each bucket of a cumulative histogram, by its upper edge in seconds."""
+    edges = ((float(labels["le"]) * unit_s, value) for labels, value in answer if _is_edge(labels.get("le", "")))
+    found: dict[float, int] = {}
+    below = 0
+    for edge_s, value in sorted(each for each in edges if math.isfinite(each[1])):
+        found[edge_s] = max(0, round(value) - below)
+        below += found[edge_s]
+    return found
+
+
+def _is_edge(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return float(text) > 0
+    return False

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 PROBE_LABEL = "dialect"
-PART_LABEL = "part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +143,16 @@ def samples_query(
     return f"{{{', '.join(matchers)}}}[{seconds(back_s)}]"
 
 
-def mean_latency_query(dialect: Dialect, service: ServiceRef, *, back_s: float) -> str:
-    """Ask for sum and count of the durations, in the dialect's unit: a vector whose label `part` tells them apart."""
-    parts = ("sum", "count")
-    grown = (f"sum({_over_time('increase', dialect, part, service, back_s)})" for part in parts)
-    labelled = (
-        f'label_replace({sums}, "{PART_LABEL}", "{part}", "", "")' for sums, part in zip(grown, parts, strict=True)
-    )
-    return " or ".join(labelled)
-
-
-def quantile_query(dialect: Dialect, service: ServiceRef, quantile: float, *, back_s: float) -> str:
-    """Ask for a quantile of the durations, in the dialect's unit; NaN where nothing was answered."""
-    rates = _over_time("rate", dialect, "bucket", service, back_s)
-    return f"histogram_quantile({quantile:.6g}, sum by (le) ({rates}))"
+def buckets_query(dialect: Dialect, service: ServiceRef, *, back_s: float) -> str:
+    """Ask for the growth of the durations' buckets, cumulative: a vector whose `le` is in the dialect's unit."""
+    name = f'__name__="{dialect.latency}_bucket"'
+    if dialect.named_on == "series":
+        others = (each for each in dialect.counter if not each.startswith(("__name__", "outcome", "reason")))
+        grown = f"increase({_selector((name, *others), dialect, service)}[{seconds(back_s)}])"
+    else:
+        targets = targets_query(dialect, service, back_s=back_s)
+        grown = f"increase({{{name}}}[{seconds(back_s)}]) and on (job, instance) last_over_time({targets})"
+    return f"sum by (le) ({grown})"
 
 
 def quote(text: str) -> str:
@@ -174,15 +169,6 @@ def seconds(duration_s: float) -> str:
 def target_of(labels: Mapping[str, str]) -> tuple[str, str]:
     """Return the job and instance of a series."""
     return labels.get("job", ""), labels.get("instance", "")
-
-
-def _over_time(function: str, dialect: Dialect, part: str, service: ServiceRef, back_s: float) -> str:
-    name = f'__name__="{dialect.latency}_{part}"'
-    if dialect.named_on == "series":
-        others = (each for each in dialect.counter if not each.startswith(("__name__", "outcome", "reason")))
-        return f"{function}({_selector((name, *others), dialect, service)}[{seconds(back_s)}])"
-    series = f"{function}({{{name}}}[{seconds(back_s)}])"
-    return f"{series} and on (job, instance) last_over_time({targets_query(dialect, service, back_s=back_s)})"
 
 
 def _named(dialect: Dialect, service: ServiceRef) -> str:

@@ -299,7 +299,7 @@ class InferenceTuningStatus:
     conditions: Annotated[
         tuple[Condition, ...],
         about(
-            "Ready, MetricsAvailable, SLOMet, BudgetMet, Applied, Conflict, WarmSettings.",
+            "Ready, MetricsAvailable, SLOMet, BudgetMet, WarmSettings, Conflict.",
             x_kubernetes_list_type="map",
             x_kubernetes_list_map_keys=["type"],
             maxItems=16,

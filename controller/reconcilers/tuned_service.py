@@ -15,8 +15,6 @@ from controller.errors import BadInputError, TidegateError
 from controller.monitor.answered import AnsweredLatency, share_within
 from controller.monitor.coarse_detection import detection_for
 from controller.monitor.detection import default_detection
-from controller.monitor.prometheus import PrometheusArrivals
-from controller.monitor.promql import ServiceRef
 from controller.monitor.revision_latency import RevisionLatency
 from controller.monitor.server_cpu import ServerCpu
 from controller.optimizer.search_process import ChildSearch
@@ -31,6 +29,7 @@ from controller.platforms.watched import seconds_of
 from controller.reconcilers.loop_settings import loop_settings
 from controller.reconcilers.pricing import Pricing
 from controller.reconcilers.resources import API_VERSION
+from controller.reconcilers.second_source import SecondSource
 from controller.reconcilers.state import StateMap
 from controller.reconcilers.tuning_lines import Lines
 from controller.reconcilers.world import service_of
@@ -75,13 +74,13 @@ class TunedService:
         self.state = StateMap(world.cluster, namespace, owner)
         self.lines, self.latency, self.cpu = Lines(world.wall), AnsweredLatency(), ServerCpu()
         self.revisions = RevisionLatency(self.merge)
+        self.second = SecondSource(world.prometheus, self.key, started_at_s=self._started_at_s)
         self.loop: ControlLoop | None = None
         self.settings: LoopSettings | None = None
         self.changes = 0
         """Applied since the tuning was made."""
         self._sizes: deque[tuple[float, float]] = deque()
         self._search = ChildSearch(world.searches)
-        self._source: PrometheusArrivals | None = None
         self._loop_document: dict[str, Any] | None = None
         self._signature: object = None
         self._spec_generation: object = None
@@ -128,9 +127,13 @@ class TunedService:
         self._service_uid = uid
         prices = await self._pricing.prices(spec.pricing.config_map_ref)
         held = frozenset(self.platform.overlay.held)
-        resolution_s = await self._follow_source(spec)
         # The cold start is learned as pods come; it makes no other service of this one.
         shape, autoscaler = self.platform.shape, self.platform.autoscaler
+        resolution_s = await self.second.follow(
+            is_wanted=spec.source == "Prometheus",
+            is_activator_in_path=autoscaler.target_burst_capacity == -1,
+            now_s=self.now(),
+        )
         size = (shape.vcpu, shape.memory_mb, shape.cores)
         signature = (generation, held, prices, size, autoscaler, resolution_s)
         if self.loop is not None and signature == self._signature:
@@ -138,7 +141,7 @@ class TunedService:
         settings = loop_settings(spec, prices, held=held)
         search_space(self.platform.present(), shape=shape, workers=MOST_WORKERS, bounds=settings.bounds, held=held)
         detection = default_detection() if resolution_s is None else detection_for(resolution_s)
-        parts = Parts(self.platform, self.merge, settings, self.lines, detection, self._search, self._source)
+        parts = Parts(self.platform, self.merge, settings, self.lines, detection, self._search, self.second.arrivals)
         loop, earlier = ControlLoop(parts), self._loop_document if self.loop is None else self.loop.to_document()
         if earlier is not None:
             with contextlib.suppress(BadInputError):
@@ -148,27 +151,6 @@ class TunedService:
         self.loop, self.settings = loop, settings
         self._signature, self._spec_generation = signature, generation
         return loop
-
-    async def _follow_source(self, spec: InferenceTuningSpec) -> float | None:
-        """Ask Prometheus where the spec says so; returns how fine its counts are, None where servers are the source.
-
-        Raises:
-            BadInputError: the operator was given no Prometheus.
-            TemporaryError: it does not answer; nothing is decided on what is not known.
-        """
-        if spec.source == "Heartbeat":
-            self._source = None
-            return None
-        if self._source is None:
-            if self._world.prometheus is None:
-                raise BadInputError(
-                    "spec.source: the operator was given no Prometheus; set prometheus.url of its chart, or Heartbeat"
-                )
-            service = ServiceRef(*self.key)
-            self._source = PrometheusArrivals(self._world.prometheus, service, started_at_s=self._started_at_s)
-        await self._source.refresh(self.now())
-        # Scrape intervals differ by a little each time; a new loop for each would never learn.
-        return math.ceil(self._source.resolution_s)
 
     def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
         """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
@@ -191,9 +173,13 @@ class TunedService:
         self.revisions.begin(None if self.platform.roller.rollout is None else self.platform.roller.rollout.step_s)
         return self.revisions.measured(revision, math.inf if self.settings is None else self.settings.slo.bound_s)
 
+    def counted(self) -> Mapping[float, int]:
+        """Return the last minutes' requests by latency: what servers told, else what Prometheus has."""
+        return self.latency.counted() or self.second.latency
+
     def _share_inside(self) -> float | None:
         """Return the share of the last minutes' requests inside the bound; None where too few were seen."""
-        counted = self.latency.counted()
+        counted = self.counted()
         if self.settings is None or sum(counted.values()) < LEAST_ANSWERED:
             return None
         return share_within(counted, self.settings.slo.bound_s)

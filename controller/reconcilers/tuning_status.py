@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from controller.domain.serving_config import ServingConfig
+    from controller.monitor.prometheus import PrometheusArrivals
     from controller.platforms.protocol import PlatformState
     from controller.platforms.watched import PodSeen
     from controller.service_view import ServiceView
@@ -35,6 +36,7 @@ class Known:
         view: of the loop.
         settings: of the loop.
         counted: requests of the last minutes by latency.
+        scraped: Prometheus, where it is the source; None where servers are.
         heard_at_s: when a server was heard last; None when none was.
         decision: last line of the journal.
         decided_at_s: wall clock of it.
@@ -49,6 +51,7 @@ class Known:
     view: ServiceView
     settings: LoopSettings
     counted: Mapping[float, int]
+    scraped: PrometheusArrivals | None
     heard_at_s: float | None
     decision: Mapping[str, Any] | None
     decided_at_s: float
@@ -72,6 +75,13 @@ def aspects(known: Known) -> list[Aspect]:
 
 
 def _metrics(known: Known) -> Aspect:
+    if known.scraped is not None:
+        dialect = known.scraped.dialect
+        if dialect is None:
+            words = "Prometheus has no counter of this service; see docs/prometheus.md for what must be scraped"
+            return Aspect("MetricsAvailable", "False", "NotScraped", words)
+        words = f"Prometheus counts requests ({dialect}), every {known.scraped.resolution_s:.3g} s"
+        return Aspect("MetricsAvailable", "True", "PrometheusCounts", words)
     heard = known.heard_at_s
     if heard is not None and known.state.at_s - heard < HEARD_WITHIN_S:
         return Aspect("MetricsAvailable", "True", "HeartbeatsArrive", "servers report every second")

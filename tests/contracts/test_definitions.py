@@ -108,7 +108,7 @@ def object_errors(value, schema, where):
 @pytest.mark.parametrize("name", [f"tidegate.dev_{kind.plural}.yaml" for kind in KINDS])
 def test_the_files_of_the_chart_are_what_the_types_say(name, tmp_path):
     write(tmp_path)
-    assert (FOLDER / name).read_bytes() == (tmp_path / name).read_bytes(), "make: crds write charts/tidegate/crds"
+    assert (FOLDER / name).read_bytes() == (tmp_path / name).read_bytes(), "run: python -m controller.reconcilers.crds write charts/tidegate/crds"
 
 
 def test_the_chart_has_no_other_definitions(tmp_path):
@@ -253,6 +253,7 @@ def tuning_status(*, cost=1.5, words="w", **more):
         settings=LoopSettings(slo=LatencySlo(0.95, 0.5), prices=ClusterPrices(1e-5, 1e-6)),
         **{
             "counted": {0.1: 90, float("inf"): 10},
+            "scraped": None,
             "heard_at_s": 8.0,
             "decision": decision,
             "decided_at_s": 1767225600.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from contextlib import asynccontextmanager
 
@@ -23,7 +24,7 @@ from controller.monitor.promql import (
     KNATIVE_TARGET,
     TIDEGATE,
     ServiceRef,
-    mean_latency_query,
+    buckets_query,
     probe_query,
     quote,
     samples_query,
@@ -53,7 +54,7 @@ class FakePrometheus:
         self.probe = vector(({"dialect": "knative-1.18"}, "1"))
         self.samples = matrix(({"pod_name": "a"}, [[0, "0"], [15, "30"], [30, "45"]]))
         self.targets = matrix(({"job": "pods", "instance": "10.0.0.1:9091"}, [[0, "1"], [15, "1"]]))
-        self.latency = vector(({"part": "sum"}, "5000"), ({"part": "count"}, "20"))
+        self.latency = vector(({"le": "500"}, "18.2"), ({"le": "+Inf"}, "20"), ({"le": "100"}, "5"))
         self.queries: list[str] = []
         self.status = 200
 
@@ -62,7 +63,7 @@ class FakePrometheus:
         self.queries.append(query)
         if "last_over_time" in query and "dialect" in query:
             body = self.probe
-        elif "part" in query or "quantile" in query:
+        elif "sum by (le)" in query:
             body = self.latency
         elif "target_info" in query:
             body = self.targets
@@ -132,7 +133,7 @@ async def test_a_service_that_is_scraped_nowhere_has_no_counts_and_is_looked_for
             await source.refresh(float(now_s))
         assert source.dialect is None
         assert source.counts(120.0)[1].size == 0
-        assert await source.mean_latency(120.0) is None
+        assert await source.latency_counts(120.0) == {}
     assert len(fake.queries) == 2
 
 
@@ -162,21 +163,33 @@ async def test_latency_is_in_seconds_whatever_the_dialect_counts_in():
     fake = FakePrometheus()
     async with served(fake) as source:
         await source.refresh(31.0)
-        seen = await source.mean_latency(31.0)
-        fake.latency = vector(({}, "480"))
-        assert await source.latency_quantile_s(31.0, 0.95) == pytest.approx(0.48)
-    assert seen is not None
-    assert (seen.duration_s, seen.mean_s) == (60.0, 0.25)
+        assert await source.latency_counts(31.0) == {0.1: 5, 0.5: 13, math.inf: 2}
 
 
-async def test_latency_of_no_requests_is_none():
+async def test_latency_is_asked_for_now_and_then():
     fake = FakePrometheus()
     async with served(fake) as source:
         await source.refresh(31.0)
-        fake.latency = vector(({}, "NaN"))
-        assert await source.latency_quantile_s(31.0, 0.95) is None
-        fake.latency = vector()
-        assert await source.mean_latency(31.0) is None
+        found = [await source.latency_counts(31.0 + second) for second in range(30)]
+    assert found == [found[0]] * 30
+    assert sum("sum by (le)" in query for query in fake.queries) == 2
+
+
+@pytest.mark.parametrize("bucket", [({"le": "x"}, "3"), ({}, "3"), ({"le": "NaN"}, "3"), ({"le": "100"}, "NaN")])
+async def test_a_bucket_that_cannot_be_read_is_left_out(bucket):
+    fake = FakePrometheus()
+    fake.latency = vector(bucket, ({"le": "+Inf"}, "7"))
+    async with served(fake) as source:
+        await source.refresh(31.0)
+        assert await source.latency_counts(31.0) == {math.inf: 7}
+
+
+async def test_latency_of_no_requests_is_empty():
+    fake = FakePrometheus()
+    fake.latency = vector()
+    async with served(fake) as source:
+        await source.refresh(31.0)
+        assert await source.latency_counts(31.0) == {}
 
 
 @pytest.mark.parametrize(
@@ -323,9 +336,9 @@ def test_our_own_server_counts_what_it_let_in_and_what_a_full_queue_refused():
 
 
 def test_latency_of_a_target_is_that_of_its_service_only():
-    assert "and on (job, instance) last_over_time({" in mean_latency_query(KNATIVE_TARGET, SHOP, back_s=60)
+    assert "and on (job, instance) last_over_time({" in buckets_query(KNATIVE_TARGET, SHOP, back_s=60)
 
 
 def test_a_queue_proxy_is_not_taken_for_the_activator():
     assert 'container_name!="queue-proxy"' in samples_query(ACTIVATOR, SHOP, back_s=60)
-    assert 'container_name!="queue-proxy"' in mean_latency_query(ACTIVATOR, SHOP, back_s=60)
+    assert 'container_name!="queue-proxy"' in buckets_query(ACTIVATOR, SHOP, back_s=60)

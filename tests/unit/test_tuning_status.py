@@ -49,6 +49,7 @@ def known(*, ready=1, at_s=100.0, config=None, traffic=None, **more):
         settings=LoopSettings(slo=LatencySlo(0.95, 0.5), prices=ClusterPrices(1e-5, 1e-6)),
         **{
             "counted": {},
+            "scraped": None,
             "heard_at_s": 99.0,
             "decision": None,
             "decided_at_s": 0.0,
@@ -73,6 +74,12 @@ def aspect(kind, **more):
         ({"heard_at_s": 100.0 - HEARD_WITHIN_S}, "False", "NoHeartbeats"),
         ({"heard_at_s": None}, "False", "NoHeartbeats"),
         ({"heard_at_s": None, "ready": 0}, "True", "NoPods"),
+        ({"heard_at_s": None, "scraped": SimpleNamespace(dialect=None)}, "False", "NotScraped"),
+        (
+            {"heard_at_s": None, "scraped": SimpleNamespace(dialect="knative", resolution_s=15.2)},
+            "True",
+            "PrometheusCounts",
+        ),
     ],
 )
 def test_whether_servers_are_heard(more, status, reason):
