@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from controller.platforms.cluster_client import Cluster
 
+NAME = "tidegate-controller"
+"""Of the operator's Lease."""
 LASTS_S = 15
 RENEW_S = 4.0
 

@@ -23,6 +23,7 @@ from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
 from controller.reconcilers.authority import Bundle, ensure_authority
 from controller.reconcilers.events import Events
+from controller.reconcilers.lease import NAME as LEASE_NAME
 from controller.reconcilers.lease import Lease, LostLeaseError
 from controller.reconcilers.link import PodReception
 from controller.reconcilers.operator_metrics import OperatorMetrics
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from controller.reconcilers.operator_settings import OperatorSettings
     from controller.telemetry.tls import Authority, Issued
 
-LEASE = "tidegate-controller"
 CERTIFICATE_EVERY_S = 3600.0
 FACTS_EVERY_S = 60.0
 WARM_AGAIN_TURNS = 10
@@ -67,7 +67,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> int:
     acting = asyncio.Event()
     status = StatusServer(metrics, acting.is_set)
     await status.start(settings.host, settings.status_port)
-    lease = Lease(cluster, settings.namespace, LEASE, holder=settings.instance or socket.gethostname())
+    lease = Lease(cluster, settings.namespace, LEASE_NAME, holder=settings.instance or socket.gethostname())
     try:
         if not await _unless_stopped(lease.acquire(), stop):
             return 0

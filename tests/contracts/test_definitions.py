@@ -108,7 +108,9 @@ def object_errors(value, schema, where):
 @pytest.mark.parametrize("name", [f"tidegate.dev_{kind.plural}.yaml" for kind in KINDS])
 def test_the_files_of_the_chart_are_what_the_types_say(name, tmp_path):
     write(tmp_path)
-    assert (FOLDER / name).read_bytes() == (tmp_path / name).read_bytes(), "run: python -m controller.reconcilers.crds write charts/tidegate/crds"
+    assert (FOLDER / name).read_bytes() == (tmp_path / name).read_bytes(), (
+        "run: python -m controller.reconcilers.crds write charts/tidegate/crds"
+    )
 
 
 def test_the_chart_has_no_other_definitions(tmp_path):
