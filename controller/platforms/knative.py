@@ -17,7 +17,13 @@ from controller.domain.instance_log import InstanceRow
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServerLaw, ServingConfig
 from controller.platforms.change_limits import ChangeLimits
 from controller.platforms.cluster_client import ForbiddenError, InvalidError
-from controller.platforms.knative_reading import annotations_of, answering_container, read_config, read_shape
+from controller.platforms.knative_reading import (
+    annotations_of,
+    answering_container,
+    read_config,
+    read_shape,
+    template_annotations,
+)
 from controller.platforms.overlay import Overlay
 from controller.platforms.owned import hot_settings_map
 from controller.platforms.pod_resize import PodSizes, cpu_of
@@ -91,6 +97,12 @@ class KnativePlatform:
     def present(self) -> ServingConfig:
         """Return the setting in force."""
         return read_config(self.revision, hot=self._outbox.current(), autoscaler_defaults=self._place.facts.autoscaler)
+
+    def documented(self) -> ServingConfig:
+        """Return the setting that the service's own documents say, below whatever lies over them."""
+        metadata = {**self.revision["metadata"], "annotations": template_annotations(self.service)}
+        plain = {**self.revision, "metadata": metadata}
+        return read_config(plain, hot=None, autoscaler_defaults=self._place.facts.autoscaler)
 
     def own_cpu(self) -> float | None:
         """Return the cores that the Revision gives its container."""
@@ -186,8 +198,7 @@ class KnativePlatform:
         await self.sizes.release(self._place.seen.serving_pods(), self.own_cpu())
         await self.roller.release()
         if self._outbox.current() is not None:
-            started_with = read_config(self.revision, hot=None, autoscaler_defaults=self._place.facts.autoscaler)
-            self._outbox.set(hot_settings_of(started_with))
+            self._outbox.set(hot_settings_of(self.documented()))
             await self.save_hot_settings()
 
     def try_resize(self, cpu: float) -> bool:

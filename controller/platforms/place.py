@@ -90,3 +90,10 @@ class Place:
         named = [each.get("revisionName") for each in status.get("traffic") or [] if each.get("percent")]
         names = dict.fromkeys([*named, status.get("latestReadyRevisionName"), status.get("latestCreatedRevisionName")])
         return {name: self.seen.revisions[name] for name in names if name in self.seen.revisions}
+
+
+def referred_revisions(service: Mapping[str, Any]) -> set[str]:
+    """Return the names of all Revisions that a service refers to: its newest ones, and those of its traffic."""
+    status = service.get("status") or {}
+    newest = {str(status.get(name)) for name in ("latestCreatedRevisionName", "latestReadyRevisionName")}
+    return newest | {str(each.get("revisionName")) for each in status.get("traffic") or []}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller.platforms.place import SERVING
+from controller.platforms.place import SERVING, referred_revisions
 from controller.platforms.rollout import Ending, Rollout, Sight, advance, traffic_of
 from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 
@@ -140,7 +140,7 @@ class Roller:
             beside = {"traffic": ALL_TO_NEWEST} if template.kind == "Service" else {}
             await write_slow(self._cluster, template, rollout.fence, beside)
         self.rollout = self._done = None
-        await self._clean_up({newest})
+        await self._clean_up(newest)
 
     def taken_back(self) -> int | None:
         """Return what somebody else has made of the fence that we left, and let it be theirs; None: it is as it was."""
@@ -176,11 +176,9 @@ class Roller:
         found = self._seen.revisions.get(revision)
         return None if found is None else int(found["spec"].get("containerConcurrency") or 0)
 
-    async def _clean_up(self, kept: set[str]) -> None:
+    async def _clean_up(self, newest: str) -> None:
         """Delete revisions of ours that nothing refers to any more."""
-        status = (self._seen.service or {}).get("status") or {}
-        kept |= {str(status.get(name)) for name in ("latestCreatedRevisionName", "latestReadyRevisionName")}
-        kept |= {str(each.get("revisionName")) for each in status.get("traffic") or []}
+        kept = {newest} | referred_revisions(self._seen.service or {})
         for name in [each for each in self.made if each not in kept]:
             await self._cluster.delete(f"{SERVING}/{self._namespace}/revisions/{name}")
             self.made.remove(name)

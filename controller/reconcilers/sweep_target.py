@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.serving_config import PRICE_OF_CHANGE, ServingConfig
-from controller.errors import BadInputError, TemporaryError, TidegateError
+from controller.errors import BadInputError, TemporaryError, TrialError
 from controller.platforms.cluster_client import ForbiddenError, InvalidError, MissingError
 from controller.platforms.knative import KnativePlatform
-from controller.platforms.knative_reading import annotations_of, answering_container, read_config, template_annotations
+from controller.platforms.knative_reading import answering_container
 from controller.platforms.place import SERVING, Place
-from controller.platforms.revision_annotations import ANNOTATION_OF, warm_annotations
-from controller.platforms.template import Template, give_back, has_arrived, why_refused, write_slow
 from controller.reconcilers.conditions import Aspect
+from controller.reconcilers.sweep_fence import STARTS_S, TURN_S, SweepFence
+from controller.reconcilers.sweep_scale import SweepScale
 from controller.reconcilers.sweep_servers import Before, Servers
 from controller.reconcilers.world import service_of
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from controller.reconcilers.world import World
     from controller.sweeps.parameters import Setting
 
-TURN_S = 0.5
-STARTS_S = 120.0
-"""How long pods, or a new revision, may take to be ready."""
 CONFIRMS_S = 150.0
 """How long a pod may take to confirm hot settings. A server that nobody tuned asks every 30 s only, and one that was
 there before the link's certificate gets it when the kubelet looks at ConfigMaps next, within two minutes."""
@@ -43,13 +39,6 @@ HEARS_S = 10.0
 """How long the end of a sweep waits for servers to take their own settings again."""
 SETTLES_S = 60.0
 """How long a trial waits for what the one before it left."""
-SCALE = ("min_scale", "max_scale")
-MADE_BY = "tidegate.dev/sweep"
-"""Annotation of a Revision that a trial made: the name of the Sweep."""
-
-
-class TrialError(TidegateError):
-    """The trial has come to nothing, for a reason that lies in its setting or its service."""
 
 
 class SweepTarget:
@@ -79,11 +68,12 @@ class SweepTarget:
         self.seen = world.watched.service(self.key)
         self._servers = Servers(world.cluster, self.key, wall)
         place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
+        self._fence = SweepFence(place, self.look)
         self.platform = KnativePlatform(place, self._servers.outbox, started_at_s=wall())
+        self._scale = SweepScale(self.platform, settings)
         self._loaded: tuple[float, str] | None = None
         """When the last load ended, on the loop's clock, and on which revision."""
         self._measured_on = ""
-        self._laid: ServingConfig | None = None
 
     @property
     def name(self) -> str:
@@ -145,8 +135,7 @@ class SweepTarget:
         """
         fence, hot, owners = None, None, ()
         if self._has("slow"):
-            template = Template.of(self.platform.service)
-            fence = template.read(await self._world.cluster.get(template.path))
+            fence = await self._fence.look_before()
         if self._has("hot"):
             hot, owners = await self._servers.look_before()
         return Before(fence, hot, owners)
@@ -159,12 +148,7 @@ class SweepTarget:
         """
         if self._has("hot"):
             await self._servers.resume()
-        if not self.platform.overlay.wanted:
-            template, found = template_annotations(self.platform.service), annotations_of(self.platform.revision)
-            ours = {ANNOTATION_OF[knob] for knob in self._warm()}
-            laid = {name: value for name, value in found.items() if name in ours and value != template.get(name)}
-            self.platform.overlay.want(laid, template)
-            self.platform.overlay.wrote(self.platform.revision["metadata"]["name"])
+        self._scale.resume()
         self._measured_on = self.platform.revision["metadata"]["name"]
 
     async def set(self, setting: Setting) -> None:
@@ -185,11 +169,11 @@ class SweepTarget:
                 self._servers.tell(config)
                 await self.platform.save_hot_settings()
             if self._has("slow"):
-                await self._write_slow(config.container_concurrency)
+                await self._fence.write(config.container_concurrency)
             # So many pods and no others, whatever the autoscaler still has in mind of the trial before.
-            await self._lay(replace(config, min_scale=floor, max_scale=floor))
+            await self._scale.lay(replace(config, min_scale=floor, max_scale=floor))
             await self._settle(config, floor)
-            await self._lay(replace(config, min_scale=floor))
+            await self._scale.lay(replace(config, min_scale=floor))
         except (InvalidError, ForbiddenError) as error:
             raise TrialError(str(error)) from error
         self._measured_on = self.platform.revision["metadata"]["name"]
@@ -203,8 +187,8 @@ class SweepTarget:
             TemporaryError: the cluster does not take it.
         """
         config = self._config(setting)
-        if self._laid is not None and self._laid.min_scale != config.min_scale:
-            await self._lay(config)
+        if self._scale.laid is not None and self._scale.laid.min_scale != config.min_scale:
+            await self._scale.lay(config)
 
     def has_traffic(self) -> bool:
         """Return whether servers have reported requests since the setting was made."""
@@ -224,12 +208,7 @@ class SweepTarget:
         status = self.platform.service["status"]
         if {status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")} != {self._measured_on}:
             return f"a new revision came while the trial ran ({status.get('latestCreatedRevisionName')})"
-        newest = annotations_of(self.platform.revision)
-        laid = {} if self._laid is None else warm_annotations(self._laid, self._warm())
-        for knob, wanted in laid.items():
-            if newest.get(knob) != wanted:
-                return f"somebody set {knob} to {newest.get(knob) or 'nothing'} while the trial ran"
-        return self._servers.why_refused(self._ready_pods(), self._config(setting))
+        return self._scale.why_not_in_force() or self._servers.why_refused(self._ready_pods(), self._config(setting))
 
     async def release(self, before: Before) -> None:
         """Put the service back to what it had, and let it go.
@@ -241,24 +220,14 @@ class SweepTarget:
             self.look()
             await self.resume()
             if self._has("slow"):
-                await give_back(self._world.cluster, Template.of(self.platform.service), before.container_concurrency)
-                await self._until_arrived(before.container_concurrency or 0)
+                await self._fence.give_back(before.container_concurrency)
             with contextlib.suppress(MissingError):  # a revision that was replaced meanwhile
                 await self.platform.release()
             if self._has("hot"):
                 await self._release_hot(before)
             if self._has("slow"):
-                await self._delete_revisions()
+                await self._fence.clean_up()
         self.leave()
-
-    async def _delete_revisions(self) -> None:
-        """Delete the revisions that our trials made, once nothing is routed to them any more."""
-        status = self.platform.service["status"]
-        live = {status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")}
-        live |= {each.get("revisionName") for each in status.get("traffic") or []}
-        for name, revision in list(self.seen.revisions.items()):
-            if name not in live and annotations_of(revision).get(MADE_BY) == self._owner.name:
-                await self._world.cluster.delete(f"{SERVING}/{self.key[0]}/revisions/{name}")
 
     async def _release_hot(self, before: Before) -> None:
         if self._servers.tell_again(before):
@@ -293,9 +262,7 @@ class SweepTarget:
         Raises:
             TrialError: the two do not go together.
         """
-        plain = copy.copy(self.platform.revision)
-        plain["metadata"] = {**plain["metadata"], "annotations": template_annotations(self.platform.service)}
-        base = read_config(plain, hot=None, autoscaler_defaults=self._world.facts.autoscaler)
+        base = self.platform.documented()
         try:
             return ServingConfig.from_document({**base.to_document(), **setting}, where=self.name)
         except BadInputError as error:
@@ -303,67 +270,6 @@ class SweepTarget:
 
     def _has(self, price: str) -> bool:
         return any(PRICE_OF_CHANGE[name] == price for name in self._settings)
-
-    def _warm(self) -> tuple[str, ...]:
-        """Return the scale settings that are ours: the bounds always, for every trial begins with the same pods."""
-        return (*SCALE, *(name for name in ("target",) if name in self._settings))
-
-    def _can_scale(self) -> bool:
-        return self._world.facts.has_warm is not False
-
-    async def _write_slow(self, fence: int) -> None:
-        if has_arrived(self.seen, fence):
-            return
-        newest = self._newest()
-        await write_slow(self._world.cluster, Template.of(self.platform.service), fence)
-        try:
-            await self._until_new(fence)
-        finally:
-            if self._newest() not in ("", newest):
-                path = f"{SERVING}/{self.key[0]}/revisions/{self._newest()}"
-                with contextlib.suppress(MissingError):
-                    await self._world.cluster.patch(path, {"metadata": {"annotations": {MADE_BY: self._owner.name}}})
-
-    async def _until_new(self, fence: int) -> None:
-        until_s = asyncio.get_running_loop().time() + STARTS_S
-        while not has_arrived(self.seen, fence):
-            self.look()
-            if (why := why_refused(self.seen)) and self._carries(fence):
-                raise TrialError(f"the new revision does not come up: {why}")
-            if asyncio.get_running_loop().time() > until_s:
-                raise TrialError(f"the new revision was not ready within {STARTS_S:.0f} s")
-            await asyncio.sleep(TURN_S)
-
-    def _newest(self) -> str:
-        return str(self.platform.service["status"].get("latestCreatedRevisionName") or "")
-
-    def _carries(self, fence: int) -> bool:
-        """Return whether the service as it is seen has this fence already: what it says is of the new revision then."""
-        template: dict[str, Any] = (self.platform.service["spec"].get("template") or {}).get("spec") or {}
-        return int(template.get("containerConcurrency") or 0) == fence
-
-    async def _until_arrived(self, fence: int) -> None:
-        """Wait a while for the revision that the service had before; it comes by itself, too."""
-        until_s = asyncio.get_running_loop().time() + SETTLES_S
-        while not has_arrived(self.seen, fence) and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110
-            await asyncio.sleep(TURN_S)
-
-    async def _lay(self, config: ServingConfig) -> None:
-        """Lay the scale settings over the newest revision.
-
-        Raises:
-            TrialError: its autoscaler does not follow them.
-        """
-        if not self._can_scale():
-            if any(PRICE_OF_CHANGE[name] == "warm" for name in self._settings):
-                raise TrialError("scale settings of a revision do not reach its autoscaler; it needs Knative 1.21")
-            return
-        overlay = self.platform.overlay
-        overlay.held.clear()
-        overlay.want(warm_annotations(config, self._warm()), template_annotations(self.platform.service))
-        overlay.forget_written()  # what differs now is our own new wish and nobody's drift
-        await self.platform.enforce()
-        self._laid = config
 
     async def _settle(self, config: ServingConfig, floor: int) -> None:
         """Wait until the pods are those that a trial begins with, and have confirmed their settings."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from controller.domain.prices import load_prices
-from controller.errors import TemporaryError
+from controller.errors import TemporaryError, TrialError
 from controller.platforms.cluster_client import ConflictError, ForbiddenError, InvalidError, MissingError
 from controller.platforms.owned import Owner
 from controller.reconcilers.conditions import present_only, timestamp
@@ -27,7 +27,6 @@ from controller.reconcilers.load_job import (
 from controller.reconcilers.resources import API_VERSION
 from controller.reconcilers.sweep_pods import PodLives
 from controller.reconcilers.sweep_status import ended_status, figures_of, outcome_of
-from controller.reconcilers.sweep_target import TrialError
 from controller.sweeps.from_cluster import setting_of
 from controller.sweeps.runner import Outcome
 
