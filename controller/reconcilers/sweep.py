@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.platforms.owned import Owner
-from controller.reconcilers.conditions import Aspect, conditions, present_only, timestamp
+from controller.reconcilers.conditions import Aspect, timestamp
 from controller.reconcilers.resources import API_VERSION, FINALIZER
+from controller.reconcilers.sweep_before import before_text, read_before
 from controller.reconcilers.sweep_plan import SWEEP_LABEL, Ended, last_word, next_step, trial_document
-from controller.reconcilers.sweep_servers import Before
-from controller.reconcilers.sweep_status import ended_status, sweep_status
+from controller.reconcilers.sweep_status import ended_status
 from controller.reconcilers.sweep_target import SweepTarget
+from controller.reconcilers.sweep_teller import SweepTeller
 from controller.reconcilers.sweep_trial import TrialParts, TrialRun, delete_job, write_trial
 from controller.reconcilers.troubles import Troubles
 from controller.reconcilers.world import service_of
 from controller.sweeps.from_cluster import arrivals_hash, is_ended, sweep_of, target_references
-from controller.sweeps.runner import Outcome, planned_trials
+from controller.sweeps.runner import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +66,7 @@ class Campaign:
     ) -> None:
         self._name, self._document, self._world, self._image, self._wall = name, document, world, image, wall
         self._owner = Owner(API_VERSION, "Sweep", name[1], document["metadata"]["uid"])
-        self._status: dict[str, Any] = dict(document.get("status") or {})
-        self._status_written = self._status
+        self._teller = SweepTeller(name, document, world, wall)
         self._annotations: dict[str, str] = dict(document["metadata"].get("annotations") or {})
         self._targets: list[SweepTarget] = []
         self._trials: dict[int, dict[str, Any]] = {}
@@ -76,12 +75,12 @@ class Campaign:
 
     def take(self, document: dict[str, Any]) -> None:
         """Take note of the Sweep as it is now."""
-        self._document = document
+        self._document = self._teller.document = document
         self._changed.set()
 
     def hold_at_once(self) -> None:
         """Keep tunings away from the first moment of a Sweep that was running when an operator ended."""
-        if self._status.get("phase") == "Running":
+        if self._teller.phase == "Running":
             for reference in target_references(self._document):
                 self._world.held.setdefault((self._name[0], service_of(reference)), self._name[1])
 
@@ -108,7 +107,7 @@ class Campaign:
             await self._break_off("the Sweep was deleted")
             await self._let_go()
             return None
-        if self._status.get("phase") in TERMINAL:
+        if self._teller.phase in TERMINAL:
             if BEFORE in self._annotations:  # the operator ended between the last word and the last act
                 await self._restore()
                 await self._let_go()
@@ -116,7 +115,7 @@ class Campaign:
         ended = last_word(self._document, self._annotations.get(ARRIVALS))
         if ended is None:
             if (hindrance := self._hindrance()) is not None:
-                await self._write_status(self._status.get("phase") or "Pending", [hindrance])
+                await self._teller.write(self._teller.phase or "Pending", [hindrance])
                 return AGAIN_S
             await self._begin()
             ended = await self._measure()
@@ -154,14 +153,13 @@ class Campaign:
         keys = {target.key for target in self._targets}
         if any((name[0], service_of(each["spec"]["targetRef"])) in keys for name, each in self._world.tunings.items()):
             await asyncio.sleep(TUNER_TURN_S)
-        settings = sorted(each.setting for each in sweep_of(self._document).parameters)
-        targets = {target.key[1]: (await target.look_before()).to_document() for target in self._targets}
-        before = json.dumps({"settings": settings, "targets": targets}, separators=(",", ":"))
-        annotations = {ARRIVALS: arrivals_hash(self._document), BEFORE: before}
+        settings = {each.setting for each in sweep_of(self._document).parameters}
+        targets = {target.key[1]: await target.look_before() for target in self._targets}
+        annotations = {ARRIVALS: arrivals_hash(self._document), BEFORE: before_text(settings, targets)}
         finalizers = self._document["metadata"].get("finalizers") or []
         await self._patch({"annotations": annotations, "finalizers": [*finalizers, *({FINALIZER} - set(finalizers))]})
         self._annotations |= annotations
-        await self._post("SweepStarted", f"measures {', '.join(target.name for target in self._targets)}")
+        await self._teller.event("SweepStarted", f"measures {', '.join(target.name for target in self._targets)}")
 
     async def _measure(self) -> Ended | None:
         """Run trials until there are no more; returns how the sweep ends.
@@ -182,7 +180,7 @@ class Campaign:
                     return None
                 sweep = sweep_of(document)
                 ended = await self._fill(sweep, lanes)
-                await self._tell(sweep)
+                await self._teller.tell(sweep, self._in_order())
                 if ended is not None and (not lanes or ended.phase == "Failed"):
                     return ended
                 await self._wait(lanes)
@@ -237,7 +235,7 @@ class Campaign:
             status = trial["status"]
             if status["phase"] != "Complete":
                 message = f"{trial['metadata']['name']} {status['phase'].lower()}: {status.get('why', '')}"
-                await self._post("TrialFailed", message, is_warning=True)
+                await self._teller.event("TrialFailed", message, is_warning=True)
 
     async def _read_trials(self) -> None:
         found = await self._world.cluster.list(
@@ -265,7 +263,7 @@ class Campaign:
         """Put the targets back to what they had."""
         if BEFORE not in self._annotations:
             return
-        settings, before = _before_of(self._annotations[BEFORE])
+        settings, before = read_before(self._annotations[BEFORE])
         self._make_targets(settings)
         for target in self._targets:
             if target.key[1] in before:
@@ -276,11 +274,11 @@ class Campaign:
         holds = "True" if ended.phase == "Complete" else "False"
         if ended.reason != "InvalidSpec":
             with contextlib.suppress(BadInputError):
-                self._count(sweep_of(self._document))
+                self._teller.count(sweep_of(self._document), self._in_order())
         aspects = [Aspect(kind, holds, ended.reason, ended.message) for kind in ("Ready", "Complete")]
-        await self._write_status(ended.phase, aspects)
+        await self._teller.write(ended.phase, aspects)
         _log.info("sweep_ended sweep=%s/%s reason=%s why=%s", *self._name, ended.reason, ended.message)
-        await self._post(_EVENTS[ended.phase], ended.message, is_warning=ended.phase == "Failed")
+        await self._teller.event(_EVENTS[ended.phase], ended.message, is_warning=ended.phase == "Failed")
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -294,55 +292,12 @@ class Campaign:
                 await self._patch({"annotations": {BEFORE: None}, "finalizers": kept})
             self._annotations.pop(BEFORE, None)
 
-    def _count(self, sweep: Sweep) -> None:
-        figures = sweep_status(self._in_order(), sweep.slo, planned=planned_trials(sweep))
-        self._status = {name: each for name, each in self._status.items() if name != "best"} | figures
-
-    async def _tell(self, sweep: Sweep) -> None:
-        self._count(sweep)
-        message = f"{self._status['trials']} of {self._status['planned']} trials have ended"
-        aspects = [Aspect("Ready", "True", "Running", message), Aspect("Complete", "False", "Running", message)]
-        await self._write_status("Running", aspects)
-
-    async def _write_status(self, phase: str, aspects: list[Aspect]) -> None:
-        generation = self._document["metadata"].get("generation")
-        before = self._status.get("conditions") or []
-        found = conditions(aspects, before, wall_s=self._wall(), generation=generation)
-        wanted = {**self._status, "phase": phase, "observedGeneration": generation, "conditions": found}
-        wanted = present_only(wanted)
-        # Compared with what was written last and not with what is there: who else writes here is not fought.
-        if wanted != self._status_written:
-            about = {"apiVersion": API_VERSION, "kind": "Sweep", "metadata": {"name": self._name[1]}}
-            with contextlib.suppress(MissingError):
-                await self._world.cluster.apply(f"{self._path()}/status", {**about, "status": wanted}, force=True)
-        self._status = self._status_written = wanted
-
     async def _fail(self, error: Exception) -> None:
         """Say what failed; it is tried again."""
-        aspect, phase = self._troubles.aspect(error), self._status.get("phase") or "Pending"
+        aspect, phase = self._troubles.aspect(error), self._teller.phase or "Pending"
         if phase not in TERMINAL:
             with contextlib.suppress(TidegateError):
-                await self._write_status(phase, [aspect])
+                await self._teller.write(phase, [aspect])
 
     async def _patch(self, metadata: dict[str, Any]) -> None:
-        await self._world.cluster.patch(self._path(), {"metadata": metadata})
-
-    async def _post(self, reason: Reason, message: str, *, is_warning: bool = False) -> None:
-        about = {"apiVersion": API_VERSION, "kind": "Sweep", "metadata": self._document["metadata"]}
-        await self._world.events.post(about, reason, message, is_warning=is_warning)
-
-    def _path(self) -> str:
-        return f"{PATH}/{self._name[0]}/sweeps/{self._name[1]}"
-
-
-def _before_of(text: str) -> tuple[frozenset[str], dict[str, Before]]:
-    """Return what the annotation says: the settings that are varied, and what each service had.
-
-    Nothing for an annotation that somebody has spoilt: then nothing can be put back.
-    """
-    try:
-        found = json.loads(text)
-        before = {str(name): Before.from_document(each) for name, each in found["targets"].items()}
-        return frozenset(str(each) for each in found["settings"]), before
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return frozenset(), {}
+        await self._world.cluster.patch(self._teller.path, {"metadata": metadata})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.platforms.cluster_client import MissingError
@@ -20,33 +19,10 @@ if TYPE_CHECKING:
     from controller.domain.serving_config import ServingConfig
     from controller.platforms.cluster_client import Cluster
     from controller.platforms.watched import Key, PodSeen
+    from controller.reconcilers.sweep_before import Before
 
 REFUSES_S = 3.0
 """A server that still has the old settings so long after a word of its that was answered with new ones refuses them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a service had before the sweep, as far as its own documents do not say it.
-
-    Attributes:
-        container_concurrency: of the template, where the sweep changes it.
-        hot: what servers were told by a tuning; None where nothing was.
-        owners: of the ConfigMap that told them.
-    """
-
-    container_concurrency: int | None = None
-    hot: Mapping[str, Any] | None = None
-    owners: Sequence[Mapping[str, Any]] = ()
-
-    def to_document(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {"containerConcurrency": self.container_concurrency, "hot": self.hot, "owners": list(self.owners)}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Before:
-        """Read what `to_document` returned."""
-        return cls(document.get("containerConcurrency"), document.get("hot"), tuple(document.get("owners") or ()))
 
 
 class Servers:

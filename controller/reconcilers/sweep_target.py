@@ -19,9 +19,10 @@ from controller.platforms.knative import KnativePlatform
 from controller.platforms.knative_reading import answering_container
 from controller.platforms.place import SERVING, Place
 from controller.reconcilers.conditions import Aspect
+from controller.reconcilers.sweep_before import Before
 from controller.reconcilers.sweep_fence import STARTS_S, TURN_S, SweepFence
 from controller.reconcilers.sweep_scale import SweepScale
-from controller.reconcilers.sweep_servers import Before, Servers
+from controller.reconcilers.sweep_servers import Servers
 from controller.reconcilers.world import service_of
 
 if TYPE_CHECKING:
