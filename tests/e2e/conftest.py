@@ -89,10 +89,13 @@ class Namespace:
         """A model by its chart, from the demo's image; ready when this returns."""
         self.trust_operator()
         image = {"repository": "dev.local/tidegate-demo", "tag": "1"}
-        text = json.dumps({"platform": platform, "image": image, **values})
-        arguments = ("-n", self.name, "upgrade", "--install", name, str(CHARTS / "inference-service"), "-f", "-")
-        run("helm", *arguments, text=text)
+        self.install_chart(name, "inference-service", {"platform": platform, "image": image, **values})
         self.wait(f"ksvc/{name}" if platform == "knative" else f"inferenceservice/{name}")
+
+    def install_chart(self, release: str, chart: str, values: dict) -> str:
+        """Install or upgrade one of our charts; returns what helm says, its notes among it."""
+        arguments = ("-n", self.name, "upgrade", "--install", release, str(CHARTS / chart), "-f", "-")
+        return run("helm", *arguments, text=json.dumps(values))
 
     def trust_operator(self) -> None:
         """Put the link's certificate here first: a pod that is quicker than the operator gets it a minute later."""
@@ -187,7 +190,8 @@ def namespace(request):
             ("logs", "--all-containers", "--prefix", "-l", "serving.knative.dev/service", "--tail=40"),
         ):
             sys.stdout.write(f"--- kubectl {' '.join(words)}\n{made.kubectl(*words, check=False)}\n")
-        log = run("kubectl", "-n", "tidegate", "logs", "deployment/tidegate-controller", "--tail=60", check=False)
+        every = ("logs", "--prefix", "-l", "app.kubernetes.io/name=tidegate-controller", "--tail=60")
+        log = run("kubectl", "-n", "tidegate", *every, check=False)
         sys.stdout.write(f"--- operator\n{log}\n")
     # What holds a finalizer must go while the operator is there to clear it.
     made.kubectl("delete", "inferencetunings,sweeps", "--all", f"--timeout={PATIENCE_S:.0f}s", check=False)
