@@ -60,6 +60,18 @@ def cluster_home():
     return HOME
 
 
+@pytest.fixture(scope="session")
+def kubectl(cluster_home):
+    """Run kubectl as the administrator of the test cluster."""
+    program = [cluster_home / "bin" / "kubectl", f"--kubeconfig={cluster_home / 'run' / 'admin.kubeconfig'}"]
+
+    def run(*words, given=""):
+        inside = ["nsenter", "--net=/run/netns/tidegate-node", *program, *words]
+        return subprocess.run(inside, input=given, capture_output=True, text=True, check=False, timeout=60)
+
+    return run
+
+
 @pytest.fixture
 def only():
     """The one object of a kind among those that a chart renders."""

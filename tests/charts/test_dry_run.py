@@ -1,6 +1,5 @@
 """Every values file against a real API server, which checks all and keeps nothing."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,6 @@ NOT_ON_EVERY_CLUSTER = {"monitoring.coreos.com", "tidegate.dev"}
 """Groups whose definitions come with somebody else's chart, or with ours."""
 BEHIND_FLAGS = "knative-pvc-values"
 """Its volume, node selector and toleration are off in Knative unless config-features says otherwise."""
-
-
-@pytest.fixture(scope="session")
-def kubectl(cluster_home):
-    program = [cluster_home / "bin" / "kubectl", f"--kubeconfig={cluster_home / 'run' / 'admin.kubeconfig'}"]
-
-    def run(*words, given=""):
-        inside = ["nsenter", "--net=/run/netns/tidegate-node", *program, *words]
-        return subprocess.run(inside, input=given, capture_output=True, text=True, check=False, timeout=60)
-
-    return run
 
 
 @pytest.fixture(scope="session")
