@@ -45,8 +45,9 @@ def build_own(say) -> None:
     say("image of the server: from its Dockerfile")
     _from_dockerfile(INFERENCE, ROOT / "inference_service" / "Dockerfile", ROOT, "--target=onnx")
     with tempfile.TemporaryDirectory() as folder:
-        _demo_context(Path(folder))
-        _from_dockerfile(DEMO, Path(folder) / "Dockerfile", Path(folder))
+        dockerfile = Path(folder) / "Dockerfile"
+        dockerfile.write_text(f"FROM {INFERENCE}\nCOPY . /mnt/models\n")
+        _from_dockerfile(DEMO, dockerfile, _demo_model())
     say("image of the load generator: from its Dockerfile")
     _from_dockerfile(LOADTEST, ROOT / "loadtest" / "Dockerfile", ROOT)
     say("image of the controller: from its Dockerfile")
@@ -60,13 +61,12 @@ def _from_dockerfile(name: str, dockerfile: Path, context: Path, *flags: str) ->
     _buildah(*build, *flags, "--file", str(dockerfile), "--tag", name, str(context))
 
 
-def _demo_context(folder: Path) -> None:
-    """Write what a user writes to put a prepared model into an image."""
+def _demo_model() -> Path:
+    """Return the folder that a user puts into an image."""
     model = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidegate" / "demo"
     if not (model / "manifest.json").exists():
         raise ClusterError(f"{model}: the demo's model is not prepared; run: tidegate prepare demo")
-    shutil.copytree(model, folder / "model")
-    (folder / "Dockerfile").write_text(f"FROM {INFERENCE}\nCOPY model /mnt/models\n")
+    return model
 
 
 def _give_to_node(name: str) -> None:
