@@ -11,36 +11,32 @@ pytestmark = pytest.mark.needs("helm")
 CRDS = Path(__file__).parents[2] / "charts" / "tidegate" / "crds"
 WATCHED = 'watchNamespaces=["one", "two"]'
 SERVED = {
-    "tidegate.dev/inferencetunings": "get list watch patch update",
-    "tidegate.dev/sweeps": "get list watch patch update",
-    "tidegate.dev/sweeptrials": "get list watch create patch update delete",
-    "tidegate.dev/inferencetunings/status": "get patch update",
-    "tidegate.dev/sweeps/status": "get patch update",
-    "tidegate.dev/sweeptrials/status": "get patch update",
-    "tidegate.dev/inferencetunings/finalizers": "update",
-    "tidegate.dev/sweeps/finalizers": "update",
-    "tidegate.dev/sweeptrials/finalizers": "update",
+    "tidegate.dev/inferencetunings": "list watch patch",
+    "tidegate.dev/sweeps": "list watch patch",
+    "tidegate.dev/sweeptrials": "list create",
+    "tidegate.dev/inferencetunings/status": "patch",
+    "tidegate.dev/sweeps/status": "patch",
+    "tidegate.dev/sweeptrials/status": "patch",
     "serving.knative.dev/services": "get list watch patch",
-    "serving.knative.dev/revisions": "get list watch patch delete",
-    "serving.knative.dev/routes": "get",
-    "autoscaling.internal.knative.dev/podautoscalers": "get list watch",
-    "serving.kserve.io/inferenceservices": "get list watch patch",
+    "serving.knative.dev/revisions": "list watch patch delete",
+    "autoscaling.internal.knative.dev/podautoscalers": "get",
+    "serving.kserve.io/inferenceservices": "get patch",
     "/pods": "get list watch",
     "/pods/resize": "patch",
     "/pods/log": "get",
     "/configmaps": "get create patch delete",
-    "/events": "create patch",
-    "batch/jobs": "get list watch create delete",
+    "/events": "create",
+    "batch/jobs": "get create delete",
 }
 CLUSTER = {
-    "apiextensions.k8s.io/customresourcedefinitions": "get list watch",
-    "/nodes": "get list",
-    "/namespaces": "get list watch",
+    "apiextensions.k8s.io/customresourcedefinitions": "list watch",
+    "/nodes": "list",
+    "/namespaces": "list watch",
 }
 OWN = {
-    "/secrets:tidegate-ca": "get patch",
+    "/secrets:tidegate-ca": "get",
     "/secrets": "create",
-    "coordination.k8s.io/leases:tidegate-controller": "get patch update",
+    "coordination.k8s.io/leases:tidegate-controller": "get patch",
     "coordination.k8s.io/leases": "create",
 }
 CLUSTER_KINDS = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ClusterServingRuntime", "Namespace"}

@@ -39,6 +39,13 @@ state = "{CONTAINERD}"
     bin_dir = "/usr/lib/cni"
     conf_dir = "{RUN}/cni"
 """
+# Who of the operator's namespace asked for what, and what came of it.
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts:tidegate"]}, {"level": "None"}],
+}
 _BRIDGE = {
     "cniVersion": "0.4.0",
     "name": "pods",
@@ -147,6 +154,7 @@ def _start_runtime() -> None:
 
 
 def _start_control_plane() -> None:
+    (RUN / "audit.yaml").write_text(json.dumps(_AUDIT))
     etcd = "http://127.0.0.1:2379"
     addresses = (f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}")
     data = ("--data-dir", RUN / "etcd", "--unsafe-no-fsync")
@@ -175,6 +183,8 @@ def _start_control_plane() -> None:
         "--requestheader-username-headers=X-Remote-User",
         "--requestheader-group-headers=X-Remote-Group",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--audit-policy-file={RUN}/audit.yaml",
+        f"--audit-log-path={RUN}/audit.log",
     )
     _wait_for("apiserver", lambda: kubectl("get", "--raw", "/readyz"))
     _start(

@@ -12,9 +12,14 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 ROOT = Path(__file__).parents[2]
 HOME = Path(os.environ.get("TIDEGATE_CLUSTER_HOME") or Path.home() / ".cache" / "tidegate" / "cluster")
 KUBECONFIG = HOME / "run" / "admin.kubeconfig"
+AUDIT = HOME / "run" / "audit.log"
 GATEWAY = ("127.0.0.1", 31080)
 DOMAIN = "127.0.0.1.sslip.io"
 PATIENCE_S = 120.0
@@ -175,14 +181,13 @@ class Namespace:
         return json.loads(text)
 
 
-@pytest.fixture
-def namespace(request):
-    """A namespace that is removed at the end; a failed test prints its events and logs first."""
+@contextlib.contextmanager
+def temporary_namespace(session: pytest.Session) -> Generator[Namespace]:
     made = Namespace(f"e2e-{uuid.uuid4().hex[:8]}")
     run("kubectl", "create", "namespace", made.name)
-    failed = request.session.testsfailed
+    failed = session.testsfailed
     yield made
-    if request.session.testsfailed > failed:
+    if session.testsfailed > failed:
         for words in (
             ("get", "all"),
             ("get", "inferencetunings,sweeps,sweeptrials", "-o", "yaml"),
@@ -196,6 +201,20 @@ def namespace(request):
     # What holds a finalizer must go while the operator is there to clear it.
     made.kubectl("delete", "inferencetunings,sweeps", "--all", f"--timeout={PATIENCE_S:.0f}s", check=False)
     made.kubectl("delete", "namespace", made.name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def namespace(request):
+    """A namespace that is removed at the end; a failed test prints its events and logs first."""
+    with temporary_namespace(request.session) as made:
+        yield made
+
+
+@pytest.fixture
+def other(request):
+    """A second one."""
+    with temporary_namespace(request.session) as made:
+        yield made
 
 
 @pytest.fixture
@@ -219,6 +238,24 @@ def gateway() -> Gateway:
 
 class Operator(Namespace):
     """The namespace of the operator."""
+
+    def asked(self) -> list[dict]:
+        """What the API server has answered to the operator's account, oldest first."""
+        entries = [json.loads(line) for line in AUDIT.read_text().splitlines()]
+        account = f"system:serviceaccount:{self.name}:tidegate-controller"
+        return [each for each in entries if each["user"]["username"] == account]
+
+    def rights(self) -> set[tuple[str, str, str]]:
+        """Group, resource and verb of all that its roles grant."""
+        label = ("-l", "app.kubernetes.io/name=tidegate-controller")
+        roles = [role for kind in ("clusterrole", "role") for role in self.get(kind, *label)["items"]]
+        return {
+            (group, resource, verb)
+            for role in roles
+            if role["metadata"]["name"].startswith("tidegate-controller")
+            for rule in role["rules"]
+            for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"])
+        }
 
     def upgrade(self, *more: str) -> None:
         values = str(CHARTS / "tidegate" / "ci" / "operator-values.yaml")

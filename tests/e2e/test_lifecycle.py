@@ -83,6 +83,23 @@ def test_the_operator_may_do_its_work_and_nothing_else(operator, verb, what, whe
     assert answer.strip() == may
 
 
+def test_an_operator_of_one_namespace_serves_that_one_and_may_do_nothing_elsewhere(operator, namespace, other, until):
+    fake = {"model": {"path": "fake"}, "tuning": {"enabled": True}}
+    try:
+        operator.upgrade("--set", f"controller.watchNamespaces={{{namespace.name}}}")
+        for each in (namespace, other):
+            each.install("fake", fake)
+        until("the tuning", lambda: namespace.condition("fake", "Ready")["status"] == "True")
+        assert not other.status("fake")
+        for verb, kind in (("list", "pods"), ("patch", "revisions.serving.knative.dev")):
+            asked = [("can-i", verb, kind, "-n", each.name, AS_OPERATOR) for each in (namespace, other)]
+            assert [operator.kubectl("auth", *words, check=False).strip() for words in asked] == ["yes", "no"]
+        assert "tidegate-controller" not in operator.kubectl("get", "clusterrolebindings", "-o", "name")
+    finally:
+        operator.upgrade("--set", "controller.watchNamespaces=null")
+    until("the other tuning", lambda: other.condition("fake", "Ready")["status"] == "True")
+
+
 def test_an_upgrade_brings_definitions_up_to_date_and_a_rollback_keeps_them(operator):
     # As an older release had it: without a field, and without a rule.
     old = json.loads(operator.kubectl("get", "crd", "inferencetunings.tidegate.dev", "-o", "json"))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,21 @@ def api_server():
     found = subprocess.run(["pgrep", "-x", "kube-apiserver"], capture_output=True, text=True, check=True).stdout.split()
     assert len(found) == 1, found
     return int(found[0])
+
+
+@pytest.mark.disrupts
+def test_no_right_was_missing_and_none_was_in_vain(request, operator):
+    ran = {item.path for item in request.session.items}
+    if not ran.issuperset(Path(__file__).parent.glob("test_*.py")):
+        pytest.skip("judges what all other tests on the cluster made the operator do")
+    asked = operator.asked()
+    assert {each["requestURI"] for each in asked if each["responseStatus"].get("code") == 403} == set()
+    objects = [each["objectRef"] | {"verb": each["verb"]} for each in asked if "objectRef" in each]
+    used = {
+        (each.get("apiGroup", ""), "/".join(filter(None, (each["resource"], each.get("subresource")))), each["verb"])
+        for each in objects
+    }
+    assert operator.rights() - used == set()
 
 
 @pytest.mark.disrupts
