@@ -19,7 +19,15 @@ from controller.monitor.detection import default_detection
 from controller.monitor.journal import StateKeeper
 from controller.monitor.lookout import Look, Lookout, told
 from controller.optimizer.decision import Decision, decide, decide_silence, written
-from controller.optimizer.reflex import SCALE, Reflex, ScaleBounds, given_back, reason_of, with_scale_of
+from controller.optimizer.reflex import (
+    SCALE,
+    Reflex,
+    ScaleBounds,
+    activation_reason,
+    given_back,
+    reason_of,
+    with_present,
+)
 from controller.optimizer.search_process import ChildSearch, Search
 from controller.service_view import ServiceView
 
@@ -119,13 +127,21 @@ class ControlLoop:
         if self._settings.held & SCALE:  # somebody else decides on the scale; what is left of ours is given back
             self.view.reflex = after = Reflex()
             wanted = given_back(before.rest or present, present, held=self._settings.held)
-        if wanted == present:
+        activation = state.config.activation_scale
+        if "activation_scale" not in self._settings.held:
+            activation = after.activation_scale(seen, max_scale=wanted.max_scale)
+        if wanted == present and activation == state.config.activation_scale:
             return state
-        setting = replace(state.config, min_scale=wanted.min_scale, max_scale=wanted.max_scale)
+        setting = replace(
+            state.config, min_scale=wanted.min_scale, max_scale=wanted.max_scale, activation_scale=activation
+        )
         applied = await self._carry_out(setting, now_s)
         if applied.changes:
             look = Look("alarm", told(rises[-1]) if rises else "")
-            reason = reason_of(before, after, seen, cause=look.cause, changes=written(applied.changes))
+            changes = written(applied.changes)
+            reason = reason_of(before, after, seen, cause=look.cause, changes=changes)
+            if not applied.changes.keys() & SCALE:
+                reason = activation_reason(after, activation, changes=changes)
             conditions = self.view.conditions(look, now_s)
             self._record(Decision(conditions, "apply", reason, setting, applied.changes, None))
         return await self._platform.state()
@@ -149,8 +165,8 @@ class ControlLoop:
     def _decide(self, found: SearchResult, state: PlatformState, now_s: float) -> Decision:
         self.search_cpu_s += found.cpu_s
         self.view.learn(found)
-        if self.view.reflex.rest is not None or self._searched != ScaleBounds.of(state.config):
-            found = with_scale_of(found, state.config)
+        is_moved = self.view.reflex.rest is not None or self._searched != ScaleBounds.of(state.config)
+        found = with_present(found, state.config, {"activation_scale"} | (SCALE if is_moved else set()))
         conditions = self.view.conditions(self._look, now_s, is_search_over=True)
         decision = decide(found, conditions, present=state.config)
         self._lookout.found(is_change=decision.action == "apply")

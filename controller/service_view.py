@@ -170,6 +170,7 @@ class ServiceView:
             live=live,
             most=int(min(bounds.get("min_scale", (0, math.inf))[1], self._most_useful(capacity))),
             scale_bounds=bounds.get("max_scale", (0, math.inf)),
+            own_activation=self._settings.own_activation_scale,
             window_s=self._autoscaler.window_s,
         )
 

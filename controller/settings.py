@@ -27,6 +27,8 @@ class LoopSettings:
     """Lowest and highest value by knob, inside the grid."""
     held: frozenset[str] = frozenset()
     """Knobs that belong to somebody else; they keep their present value."""
+    own_activation_scale: int = 0
+    """What the service starts from zero by itself: its own document says so, and it is left alone at rest."""
     may_roll: bool = False
     """Whether a change of regime may also raise the bound of requests in parallel, which takes a new revision."""
     burst_usd_per_million: float = math.inf

@@ -23,6 +23,7 @@ PRICE_OF_CHANGE: dict[str, PriceOfChange] = {
     "workers": "hot",
     "min_scale": "warm",
     "max_scale": "warm",
+    "activation_scale": "warm",
     "target": "warm",
     "container_concurrency": "slow",
     "memory_mb": "slow",
@@ -48,6 +49,8 @@ class ServingConfig:
     """Fewest instances; 0 allows scale to zero."""
     max_scale: int = 0
     """Most instances; 0 is no bound, as in Knative."""
+    activation_scale: int = 0
+    """Instances that are started at once when a request meets none; up to 1 it is one."""
     target: float = 100.0
     """Requests in parallel that the autoscaler aims at per instance, before the utilisation factor."""
     container_concurrency: int = 0
@@ -116,6 +119,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "workers": (1, 256),
     "min_scale": (0, _LARGEST),
     "max_scale": (0, _LARGEST),
+    "activation_scale": (0, _LARGEST),
     "target": (0.01, _LARGEST),
     "container_concurrency": (0, _LARGEST),
     "memory_mb": (1, _LARGEST),

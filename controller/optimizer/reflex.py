@@ -19,7 +19,7 @@ from controller.domain.documents import as_number
 from controller.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from controller.domain.serving_config import ServingConfig
     from controller.optimizer.study import SearchResult
@@ -41,6 +41,8 @@ LASTING_S = 300.0
 SHORTEST_HOLD_S = 5.0
 """A burst is over when its rate has not come back for so long."""
 GAPS_KEPT, GAPS_TRUSTED = 3, 2
+WAKING_S, WAKES_KEPT = 10.0, 3
+"""What the rate needs so long after the service has left zero is remembered of the last times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class BurstSeen:
         live: instances that are ready or start.
         most: instances beyond which `min_scale` is not raised: more would not help, or are not allowed.
         scale_bounds: lowest and highest `max_scale` that the user allows; the highest is infinite where it is open.
+        own_activation: instances that the service starts from zero by itself; 0 where it says nothing.
         window_s: for how long the autoscaler remembers.
     """
 
@@ -82,6 +85,7 @@ class BurstSeen:
     live: int
     most: int
     scale_bounds: tuple[float, float]
+    own_activation: int
     window_s: float
 
     @property
@@ -103,6 +107,8 @@ class Reflex:
         rose_s: when the need rose last.
         hidden_s: when requests waited uncounted last.
         gaps_s: times between the last bursts.
+        woken_s: when the service left zero, until its need is known; infinite at zero, -infinite otherwise.
+        wakes: instances that were needed soon after it left zero, the last times.
     """
 
     rest: ScaleBounds | None = None
@@ -113,6 +119,8 @@ class Reflex:
     rose_s: float = -math.inf
     hidden_s: float = -math.inf
     gaps_s: tuple[float, ...] = ()
+    woken_s: float = -math.inf
+    wakes: tuple[int, ...] = ()
 
     def step(self, seen: BurstSeen, present: ScaleBounds) -> Reflex:
         """Return what to remember after this second.
@@ -121,11 +129,12 @@ class Reflex:
             seen: in it.
             present: bounds in force.
         """
+        woken = self._woken(seen)
         if not self.held:
-            return self._begun(seen, present)
+            return woken._begun(seen, present)  # noqa: SLF001  of this class
         if not seen.live:  # at zero, whoever brought it there: it is not woken
-            return replace(self, held=0, needs=())
-        after = self._looked(seen)
+            return replace(woken, held=0, needs=())
+        after = woken._looked(seen)  # noqa: SLF001  of this class
         highest = after._highest(seen.now_s)  # noqa: SLF001  of this class
         if seen.need > LARGER * self.held:
             return replace(after, held=seen.need, rose_s=seen.now_s)
@@ -156,6 +165,37 @@ class Reflex:
         headroom = RISING_HEADROOM if seen.now_s - self.rose_s < RISING_S else HEADROOM
         cap = min(math.ceil(self.held * (1 + headroom)), most)
         return ScaleBounds(floor, int(max(floor, least, cap)))
+
+    def activation_scale(self, seen: BurstSeen, *, max_scale: int) -> int:
+        """Return how many instances should start at once when a request meets none; 0 is one, as ever.
+
+        Requests in parallel are counted as load a tick later, and from zero that tick is most of the wait. Where the
+        last times all needed more than one instance, the least of them starts at once. To Knative it is also the least
+        while there is any load, so it is taken away when the service has woken, and the reflex or the autoscaler goes
+        on. In a burst `min_scale` says more.
+
+        Args:
+            seen: in this second.
+            max_scale: that will be in force.
+        """
+        if self.held:
+            return 0
+        if seen.own_activation or self.woken_s == -math.inf or len(self.wakes) < WAKES_KEPT:
+            return seen.own_activation
+        least = min(*self.wakes, max_scale or math.inf, seen.scale_bounds[1])
+        return int(least) if least > 1 else 0
+
+    def _woken(self, seen: BurstSeen) -> Reflex:
+        """Return this after it has seen whether the service leaves zero, and what it then needs."""
+        if math.isinf(self.woken_s):
+            begun_s = seen.now_s if self.woken_s > 0 else -math.inf
+            return replace(self, woken_s=begun_s if seen.live else math.inf)
+        if seen.live and not (seen.is_settled and seen.now_s - self.woken_s >= WAKING_S):
+            return self
+        # One that is silent or at zero again needed no second instance; a need that is not known is not remembered.
+        need = min(seen.need, seen.most) if seen.live and seen.rate_rps else 1
+        wakes = (*self.wakes, need)[-WAKES_KEPT:] if need else self.wakes
+        return replace(self, woken_s=-math.inf if seen.live else math.inf, wakes=wakes)
 
     def _begun(self, seen: BurstSeen, present: ScaleBounds) -> Reflex:
         rest = self.rest or present
@@ -190,7 +230,8 @@ class Reflex:
     def to_document(self) -> dict[str, object]:
         """Return what a restarted controller needs to give back what is not its own, as JSON."""
         rest = None if self.rest is None else [self.rest.min_scale, self.rest.max_scale]
-        return {"rest": rest, "held": self.held, "gaps_s": [round(each, 1) for each in self.gaps_s]}
+        gaps = [round(each, 1) for each in self.gaps_s]
+        return {"rest": rest, "held": self.held, "gaps_s": gaps, "wakes": list(self.wakes)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Reflex:
@@ -199,13 +240,16 @@ class Reflex:
         Raises:
             BadInputError: not what `to_document` returned.
         """
-        rest, gaps = document["rest"], document["gaps_s"]
-        if not (rest is None or (isinstance(rest, list) and len(rest) == 2)) or not isinstance(gaps, list):
-            raise BadInputError(f"state: reflex: needs two bounds and a list of gaps, got {rest!r:.80}, {gaps!r:.80}")
+        rest, gaps, wakes = document["rest"], document["gaps_s"], document.get("wakes", [])
+        if not (rest is None or (isinstance(rest, list) and len(rest) == 2)):
+            raise BadInputError(f"state: reflex: needs two bounds, got {rest!r:.80}")
+        if not (isinstance(gaps, list) and isinstance(wakes, list)):
+            raise BadInputError(f"state: reflex: needs lists of gaps and wakes, got {gaps!r:.80}, {wakes!r:.80}")
         return cls(
             rest=None if rest is None else ScaleBounds(*(max(0, _whole(each)) for each in rest)),
             held=0 if rest is None else max(0, _whole(document["held"])),
             gaps_s=tuple(as_number(each, "state: reflex") for each in gaps[-GAPS_KEPT:]),
+            wakes=tuple(max(1, _whole(each)) for each in wakes[-WAKES_KEPT:]),
         )
 
 
@@ -235,15 +279,23 @@ def reason_of(before: Reflex, after: Reflex, seen: BurstSeen, *, cause: str, cha
     return f"apply: {cause}; {changes} by Little's law: up to {rate} need {after.held} instances of {each}"
 
 
+def activation_reason(after: Reflex, activation_scale: int, *, changes: str) -> str:
+    """Return why only the start from zero changes, to this number, in one sentence with its numbers."""
+    if activation_scale:
+        needs = ", ".join(str(each) for each in after.wakes)
+        return f"apply: {WAKING_S:.0f} s after zero it needed {needs} instances the last times; {changes}"
+    return f"apply: the service has left zero; {changes}, as at rest"
+
+
 def given_back(rest: ScaleBounds, present: ScaleBounds, *, held: frozenset[str]) -> ScaleBounds:
     """Return the bounds at rest, as far as they are not held by somebody else."""
     low, high = (getattr(present if name in held else rest, name) for name in ("min_scale", "max_scale"))
     return ScaleBounds(min(low, high) if high and "min_scale" not in held else low, max(low, high) if high else 0)
 
 
-def with_scale_of(found: SearchResult, present: ServingConfig) -> SearchResult:
-    """Return an answer that leaves the scale alone: it was found for bounds that a burst has moved, or had moved."""
-    config = replace(found.best.config, min_scale=present.min_scale, max_scale=present.max_scale)
+def with_present(found: SearchResult, present: ServingConfig, knobs: Iterable[str]) -> SearchResult:
+    """Return an answer that leaves these knobs alone: they have been moved since, or are not the search's to move."""
+    config = replace(found.best.config, **{knob: getattr(present, knob) for knob in knobs})
     return replace(found, best=replace(found.best, config=config))
 
 

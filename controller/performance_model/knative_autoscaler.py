@@ -112,7 +112,7 @@ class Autoscaler:
         """Decide at once when a request meets zero instances: at least one, without waiting for a tick."""
         self._zero_since_s = math.nan
         decision = self.decide(now_s, ready)
-        wish = max(decision.desired, self._bounded(1))
+        wish = max(decision.desired, self._bounded(max(1, self.config.activation_scale)))
         return replace(decision, desired=wish, why="a request waits and no instance is there")
 
     def decide(self, now_s: float, ready: int) -> ScaleDecision:
@@ -131,15 +131,20 @@ class Autoscaler:
         lowest = math.floor(base / self.settings.max_scale_down_rate)
         wanted = math.ceil(stable / self.target)
         wanted_now = math.ceil(panic / self.target)
-        wish = min(max(wanted, lowest), highest)
+        wish = self._activated(wanted, min(max(wanted, lowest), highest))
         why = f"{stable:g} in parallel over the window, target {self.target:g}"
         if self._is_panicking(now_s, wanted_now / base):
-            self._panic_peak = max(self._panic_peak, wish, min(max(wanted_now, lowest), highest))
+            wish_now = self._activated(wanted_now, min(max(wanted_now, lowest), highest))
+            self._panic_peak = max(self._panic_peak, wish, wish_now)
             wish = self._panic_peak
             why = f"panic: {panic:g} in parallel over the panic window, target {self.target:g}"
         wish = self._delayed(now_s, wish)
         wish = self._bounded(self._kept_before_zero(now_s, wish, ready))
         return ScaleDecision(wish, not math.isnan(self._panic_s), self._excess_burst_capacity(ready, panic), why)
+
+    def _activated(self, wanted: int, wish: int) -> int:
+        """Return at least what starts from zero: to Knative that is the least whenever there is any load at all."""
+        return max(wish, self.config.activation_scale) if wanted > 0 else wish
 
     def _is_panicking(self, now_s: float, share: float) -> bool:
         if share >= self.settings.panic_threshold_percentage / 100:

@@ -28,7 +28,7 @@ from controller.platforms.overlay import Overlay
 from controller.platforms.owned import hot_settings_map
 from controller.platforms.pod_resize import PodSizes, cpu_of
 from controller.platforms.protocol import Applied, PlatformState, dearest_price
-from controller.platforms.revision_annotations import autoscaler_settings
+from controller.platforms.revision_annotations import LEAST_ACTIVATION, autoscaler_settings
 from controller.platforms.roller import Roller
 from controller.platforms.warm_settings import WarmSettings
 from controller.telemetry.outbox import hot_settings_of
@@ -151,10 +151,7 @@ class KnativePlatform:
         kept = {name: getattr(present, name) for name in self.overlay.held}
         if is_at_zero and wanted.min_scale > present.min_scale:
             kept["min_scale"] = present.min_scale
-        document = wanted.to_document() | kept
-        if document["max_scale"] and (document["min_scale"] or 0) > document["max_scale"]:
-            document["min_scale"] = document["max_scale"]
-        return ServingConfig.from_document(document, where="setting")
+        return ServingConfig.from_document(_taken_together(wanted.to_document() | kept), where="setting")
 
     async def _roll(self, fence: int) -> None:
         """Begin a rollout; what the cluster refuses is not asked for again.
@@ -287,3 +284,11 @@ class KnativePlatform:
 
     def _now(self) -> float:
         return self._place.wall() - self._started_at_s
+
+
+def _taken_together(setting: dict[str, Any]) -> dict[str, Any]:
+    """Return a setting whose scale Knative does not refuse: min ≤ activation ≤ max; what is somebody else's stays."""
+    least, most, activation = (setting[name] for name in ("min_scale", "max_scale", "activation_scale"))
+    if activation >= LEAST_ACTIVATION:
+        least, most = min(least, activation), most and max(most, activation)
+    return setting | {"min_scale": min(least, most or least), "max_scale": most}

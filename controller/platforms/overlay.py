@@ -23,7 +23,7 @@ class Overlay:
     """What is laid over the Revisions of one service.
 
     Attributes:
-        wanted: annotation values by knob.
+        wanted: annotation values by knob; an empty one is to be absent.
         template: values of the template when a knob was first laid over; None where it had none.
         written: Revisions on which ours were written: what differs there is somebody else's.
         held: knobs that belong to somebody else, with the reason.
@@ -53,7 +53,7 @@ class Overlay:
         missing: dict[str, str] = {}
         for knob, value in list(self.wanted.items()):
             annotation = ANNOTATION_OF[knob]
-            found, begun_with = annotations.get(annotation), self.template.get(knob)
+            found, begun_with = annotations.get(annotation, ""), self.template.get(knob)
             if template.get(annotation) != begun_with:
                 self._hold(knob, f"the template says {template.get(annotation) or 'nothing'} now")
             elif found != value and revision in self.written:

@@ -22,8 +22,11 @@ PREFIX = "autoscaling.knative.dev/"
 ANNOTATION_OF = {
     "min_scale": f"{PREFIX}min-scale",
     "max_scale": f"{PREFIX}max-scale",
+    "activation_scale": f"{PREFIX}activation-scale",
     "target": f"{PREFIX}target",
 }
+LEAST_ACTIVATION = 2
+"""Knative refuses a smaller one, one below `min-scale` and one above `max-scale`."""
 WARM_KNOBS = tuple(ANNOTATION_OF)
 _OLD_SPELLINGS = {f"{PREFIX}min-scale": f"{PREFIX}minScale", f"{PREFIX}max-scale": f"{PREFIX}maxScale"}
 # Our setting, the key in config-autoscaler, the annotation (None: a setting of the whole cluster), and whether it is
@@ -77,18 +80,30 @@ def read_warm(
     """Return the warm settings in force under these annotations."""
     lowest = _number(_annotation(annotations, "min_scale") or cluster.get("min-scale")) or 0
     highest = _number(_annotation(annotations, "max_scale") or cluster.get("max-scale")) or 0
+    activation = _number(_annotation(annotations, "activation_scale")) or 0
     stated = _number(_annotation(annotations, "target"))
     usual = _number(cluster.get("container-concurrency-target-default")) or 100.0
     # Knative aims at the fence where no target is stated, and never above it.
     target = stated or (float(container_concurrency) if container_concurrency else usual)
     if container_concurrency:
         target = min(target, float(container_concurrency))
-    return {"min_scale": int(lowest), "max_scale": int(highest), "target": max(0.01, target)}
+    return {
+        "min_scale": int(lowest),
+        "max_scale": int(highest),
+        "activation_scale": int(activation),
+        "target": max(0.01, target),
+    }
 
 
 def warm_annotations(config: ServingConfig, knobs: Iterable[str]) -> dict[str, str]:
-    """Return these warm settings as annotations."""
-    return {ANNOTATION_OF[knob]: decimal_text(getattr(config, knob)) for knob in knobs}
+    """Return these warm settings as annotations; an empty one is to be absent."""
+    return {ANNOTATION_OF[knob]: _text(config, knob) for knob in knobs}
+
+
+def _text(config: ServingConfig, knob: str) -> str:
+    if knob == "activation_scale" and config.activation_scale < LEAST_ACTIVATION:
+        return ""
+    return decimal_text(getattr(config, knob))
 
 
 def _annotation(annotations: Mapping[str, str], knob: str) -> str | None:

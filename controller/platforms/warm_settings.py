@@ -91,7 +91,8 @@ class WarmSettings:
 
     async def _write(self, revision: str, values: Mapping[str, str | None]) -> None:
         path = f"{SERVING}/{self._place.namespace}/revisions/{revision}"
-        found = await self._place.cluster.patch(path, {"metadata": {"annotations": dict(values)}})
+        change = {name: value or None for name, value in values.items()}
+        found = await self._place.cluster.patch(path, {"metadata": {"annotations": change}})
         # The watch tells of it in a moment; until then a second look must not take our own change for a difference.
         known, metadata = self._place.seen.revisions.get(revision), found.get("metadata") or {}
         if known is not None:
@@ -109,6 +110,6 @@ class WarmSettings:
                 if error.status in (403, 404):
                     return True  # it cannot be looked at: nothing speaks against it
                 raise
-            if all(annotations.get(name) == value for name, value in values.items()):
+            if all(annotations.get(name, "") == value for name, value in values.items()):
                 return True
         return False

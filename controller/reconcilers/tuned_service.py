@@ -7,6 +7,7 @@ import contextlib
 import copy
 import math
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from controller.control_loop import ControlLoop, Parts
@@ -135,10 +136,11 @@ class TunedService:
             now_s=self.now(),
         )
         size = (shape.vcpu, shape.memory_mb, shape.cores)
-        signature = (generation, held, prices, size, autoscaler, resolution_s)
+        activation = self.platform.documented().activation_scale
+        signature = (generation, held, activation, prices, size, autoscaler, resolution_s)
         if self.loop is not None and signature == self._signature:
             return self.loop
-        settings = loop_settings(spec, prices, held=held)
+        settings = replace(loop_settings(spec, prices, held=held), own_activation_scale=activation)
         search_space(self.platform.present(), shape=shape, workers=MOST_WORKERS, bounds=settings.bounds, held=held)
         detection = default_detection() if resolution_s is None else detection_for(resolution_s)
         parts = Parts(self.platform, self.merge, settings, self.lines, detection, self._search, self.second.arrivals)

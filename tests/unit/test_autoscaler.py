@@ -129,6 +129,14 @@ def test_a_request_that_meets_none_is_answered_by_one_at_once():
     assert autoscaler.poke(100.5, 0).desired == 1
 
 
+def test_from_zero_the_activation_scale_starts_at_once_and_stays_while_there_is_load():
+    autoscaler = Autoscaler(KNATIVE, ServingConfig(target=10, activation_scale=3))
+    autoscaler.observe(1.0, 1.0)
+    assert autoscaler.poke(1.0, 0).desired == 3
+    assert run(autoscaler, [1.0] * 60, ready=3, from_s=1.0)[-1] == 3
+    assert run(autoscaler, [0.0] * 60, ready=3, from_s=61.0)[-1] < 3
+
+
 def test_the_initial_scale_is_wished_for_until_it_was_reached_once():
     autoscaler = Autoscaler(KNATIVE, ServingConfig(), initial_scale=3)
 

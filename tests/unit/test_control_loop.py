@@ -292,6 +292,20 @@ async def test_a_burst_is_met_by_littles_law_before_any_search_and_the_bounds_go
     assert [over["changes"][name][1] for name in ("min_scale", "max_scale")] == [0, 0]
 
 
+async def test_a_service_that_left_zero_for_bursts_starts_several_instances_at_once(tmp_path):
+    quiet, busy = Phase(40, PoissonProcess(0.0)), Phase(20, PoissonProcess(70))
+    run = Rehearsal(tmp_path, Phases((quiet, busy) * 4 + (quiet,)), duration_s=280, cores=math.inf, trials=8)
+    await run.run()
+    moved = [line for line in run.decisions if line["changes"].keys() == {"activation_scale"}]
+    first = moved[0]
+    assert 190 < first["at_s"] < 220  # at zero after the third
+    assert first["changes"]["activation_scale"] == [0, 3]
+    assert "it needed 3, 3, 3 instances" in first["reason"]
+    rows = await run.platform.instances()
+    assert sum(abs(row.started_s - 160) < 1 for row in rows) == 1
+    assert sum(abs(row.started_s - 220) < 1 for row in rows) == 3
+
+
 async def test_on_a_shared_core_a_burst_moves_no_bounds(tmp_path):
     run = await Rehearsal(tmp_path, BURST, duration_s=40, cores=1.0, trials=8).run()
     assert not [line for line in run.decisions if "Little's law" in line["reason"]]

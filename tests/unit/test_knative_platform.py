@@ -26,7 +26,8 @@ SERVING = "/apis/serving.knative.dev/v1/namespaces/team"
 SERVICE, REVISION, REVISION_2 = f"{SERVING}/services/s", f"{SERVING}/revisions/s-1", f"{SERVING}/revisions/s-2"
 SCALER = "/apis/autoscaling.internal.knative.dev/v1alpha1/namespaces/team/podautoscalers"
 HOT = "/api/v1/namespaces/team/configmaps/tidegate-hot-s"
-MIN, MAX, TARGET = (ANNOTATION_OF[knob] for knob in ("min_scale", "max_scale", "target"))
+MIN, MAX, ACTIVATION = (ANNOTATION_OF[knob] for knob in ("min_scale", "max_scale", "activation_scale"))
+TARGET = ANNOTATION_OF["target"]
 AWAY = ClusterCallError("cluster: no answer", status=0)
 
 
@@ -174,6 +175,24 @@ async def test_a_warm_change_is_written_on_the_revision_and_seen_in_its_autoscal
     assert bench.annotations() == {MIN: "1", MAX: "4"}
     assert bench.facts.has_warm is True
     assert bench.platform.present().max_scale == 4
+
+
+async def test_a_start_from_zero_is_written_at_zero_and_taken_away_as_no_annotation(bench):
+    bench.cluster.remove("/api/v1/namespaces/team/pods/a")
+    await bench.apply(activation_scale=3)
+    assert bench.annotations() == {ACTIVATION: "3"}
+    bench.put_pod("b", ready=2)
+    await bench.apply(activation_scale=0, min_scale=5)
+    assert bench.annotations() == {MIN: "5"}
+
+
+async def test_a_scale_that_knative_would_refuse_beside_the_start_from_zero_is_not_asked_for(bench):
+    bench.put_revision("s-1", **{ACTIVATION: "3"})
+    bench.put_service("s-1", **{ACTIVATION: "3"})
+    applied = await bench.apply(min_scale=5, max_scale=8)
+    assert applied.changes == {"min_scale": (0, 3), "max_scale": (0, 8)}
+    applied = await bench.apply(min_scale=1, max_scale=2)
+    assert applied.changes == {"min_scale": (3, 1), "max_scale": (8, 3)}
 
 
 async def test_an_autoscaler_that_does_not_follow_gets_everything_back_and_is_left_alone(bench):

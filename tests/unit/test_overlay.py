@@ -36,6 +36,16 @@ def test_a_new_revision_gets_only_what_is_missing():
     assert laid().look("r2", {MIN: "2"}, TEMPLATE) == {TARGET: "10"}
 
 
+def test_an_annotation_that_is_to_be_absent_is_written_where_it_is_there_and_restored():
+    overlay, template = Overlay(), {MIN: "3"}
+    overlay.want({MIN: ""}, template)
+    assert overlay.look("r1", {MIN: "3"}, template) == {MIN: ""}
+    overlay.wrote("r1")
+    assert overlay.look("r1", {}, template) == {}
+    assert overlay.restoring() == {MIN: "3"}
+    assert Overlay.from_document(json.loads(json.dumps(overlay.to_document()))) == overlay
+
+
 @pytest.mark.parametrize("value", ["5", None])
 def test_a_value_that_somebody_set_on_our_revision_is_theirs(value):
     overlay = laid()

@@ -1,11 +1,12 @@
 """The reflex to a burst: when it begins, how many instances it asks for, when it gives the bounds back."""
 
+import itertools
 import math
 
 import pytest
 
 from controller.errors import BadInputError
-from controller.optimizer.reflex import BurstSeen, Reflex, ScaleBounds, given_back, reason_of
+from controller.optimizer.reflex import BurstSeen, Reflex, ScaleBounds, activation_reason, given_back, reason_of
 
 REST = ScaleBounds(0, 0)
 
@@ -19,6 +20,7 @@ def seen(now_s, rate_rps, **others):
         "live": 1,
         "most": 20,
         "scale_bounds": (0, math.inf),
+        "own_activation": 0,
         "window_s": 60.0,
     }
     return BurstSeen(now_s=now_s, rate_rps=rate_rps, **{**usual, **others})
@@ -64,7 +66,8 @@ def test_where_more_instances_would_gain_nothing_nothing_moves():
 
 
 def test_a_service_at_zero_is_not_woken():
-    assert run(burst(live=0)) == (Reflex(), REST)
+    reflex, bounds = run(burst(live=0))
+    assert (reflex.held, reflex.rest, bounds) == (0, None, REST)
 
 
 def test_at_zero_in_a_burst_the_bounds_are_given_back():
@@ -153,6 +156,74 @@ def test_after_a_restart_the_bounds_before_the_burst_are_still_given_back():
     after = Reflex.from_document(before.to_document())
     _, bounds = run(seen(500, 10), seen(501, 10), reflex=after, present=ScaleBounds(7, 9))
     assert bounds == ScaleBounds(1, 12)
+
+
+def departures(*rates_rps, capacity_rps=20.0, **others):
+    """Leave zero once for each rate, which then lasts for 20 s; at zero again at the end."""
+    at_s = itertools.count()
+    for rate_rps in rates_rps:
+        yield seen(next(at_s), 0, live=0, **others)
+        for _ in range(20):
+            yield seen(next(at_s), rate_rps, capacity_rps=capacity_rps, **others)
+    yield seen(next(at_s), 0, live=0, **others)
+
+
+def at_zero(*seconds, reflex=None, max_scale=0):
+    """What would start at once after these seconds."""
+    reflex = reflex or Reflex()
+    for each in seconds:
+        reflex = reflex.step(each, REST)
+    return reflex.activation_scale(seconds[-1], max_scale=max_scale)
+
+
+def test_what_the_last_departures_from_zero_all_needed_starts_at_once_from_now_on():
+    assert at_zero(*departures(70, 100, 60)) == 4  # 60 / (0.8 x 20) = 3.75
+    assert at_zero(*departures(10, 70, 100, 60)) == 4  # the one before the last three is forgotten
+
+
+def test_a_departure_that_needed_one_or_came_to_nothing_starts_one():
+    assert at_zero(*departures(70, 100)) == 0
+    assert at_zero(*departures(70, 10, 100)) == 0
+    assert at_zero(*departures(70, 0, 100)) == 0
+
+
+def test_a_need_that_is_not_known_is_not_remembered():
+    reflex = Reflex(wakes=(4, 5, 6))
+    assert at_zero(*departures(70, capacity_rps=0.0), reflex=reflex) == 4
+
+
+def test_no_more_start_at_once_than_may_run():
+    departed = tuple(departures(70, 100, 60))
+    assert at_zero(*departed, max_scale=3) == 3
+    assert at_zero(*departed, max_scale=1) == 0
+    assert at_zero(*departures(70, 100, 60, most=2)) == 2
+
+
+def test_what_the_service_says_itself_stays_but_for_bursts():
+    assert at_zero(*departures(70, 100, 60, own_activation=9)) == 9
+    assert at_zero(burst(own_activation=9)) == 0
+
+
+def test_once_woken_and_looked_at_the_start_from_zero_is_taken_away_again():
+    reflex = Reflex(wakes=(4, 5, 6))
+    assert at_zero(seen(0, 0, live=0), *(seen(t, 10) for t in range(1, 9)), reflex=reflex) == 4
+    assert at_zero(seen(0, 0, live=0), *(seen(t, 10) for t in range(1, 13)), reflex=reflex) == 0
+    assert at_zero(seen(0, 0, live=0), burst(1), reflex=reflex) == 0  # min_scale says more
+
+
+def test_departures_are_remembered_over_a_restart():
+    reflex = Reflex.from_document(Reflex(wakes=(4, 5, 6)).to_document())
+    assert at_zero(seen(0, 0, live=0), reflex=reflex) == 4
+
+
+def test_the_reason_of_a_start_from_zero_has_its_numbers():
+    asleep = Reflex(wakes=(4, 5, 6)).step(seen(0, 0, live=0), REST)
+    changes = "activation_scale 0 → 4"
+    assert activation_reason(asleep, 4, changes=changes) == (
+        "apply: 10 s after zero it needed 4, 5, 6 instances the last times; activation_scale 0 → 4"
+    )
+    woken = asleep.step(seen(1, 10), REST)
+    assert "has left zero" in activation_reason(woken, 0, changes="activation_scale 4 → 0")
 
 
 @pytest.mark.parametrize("rest", [3, [1], [1, math.nan], ["1", 2]])

@@ -20,7 +20,7 @@ def warm(annotations=None, *, fence=0, cluster=None):
 
 
 def test_without_annotations_knatives_defaults_are_in_force():
-    assert warm() == {"min_scale": 0, "max_scale": 0, "target": 100.0}
+    assert warm() == {"min_scale": 0, "max_scale": 0, "activation_scale": 0, "target": 100.0}
     assert autoscaler_settings({}, {}) == AutoscalerSettings()
 
 
@@ -29,7 +29,8 @@ def test_annotations_of_a_revision_win_over_the_cluster():
     annotations = {f"{PREFIX}window": "2m", f"{PREFIX}min-scale": "1"}
     found = autoscaler_settings(cluster, annotations)
     assert (found.window_s, found.target_burst_capacity) == (120.0, 10.0)
-    assert warm(annotations, cluster=cluster) == {"min_scale": 1, "max_scale": 9, "target": 100.0}
+    found = warm(annotations, cluster=cluster)
+    assert (found["min_scale"], found["max_scale"], found["target"]) == (1, 9, 100.0)
 
 
 def test_settings_of_the_whole_cluster_have_no_annotation():
@@ -80,11 +81,14 @@ def test_only_the_knobs_that_are_asked_for_are_written():
 @given(
     low=st.integers(0, 10**9),
     more=st.integers(0, 10**9),
+    activation=st.integers(0, 10**9),
     target=st.integers(1, 10**11).map(lambda hundredths: hundredths / 100),
 )
-def test_what_is_written_is_read_back_and_whole_numbers_stay_whole(low, more, target):
-    config = ServingConfig(min_scale=low, max_scale=low + more, target=target)
+def test_what_is_written_is_read_back_and_whole_numbers_stay_whole(low, more, activation, target):
+    config = ServingConfig(min_scale=low, max_scale=low + more, activation_scale=activation, target=target)
     written = warm_annotations(config, WARM_KNOBS)
-    found = warm(written)
+    found = warm({name: text for name, text in written.items() if text})
     assert written[ANNOTATION_OF["min_scale"]].isdecimal()
-    assert found == {"min_scale": low, "max_scale": low + more, "target": target}
+    # Knative refuses one from zero; it is what happens without a word.
+    activation = activation if activation > 1 else 0
+    assert found == {"min_scale": low, "max_scale": low + more, "activation_scale": activation, "target": target}
