@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "tidegate"
 TIMEOUT_S = (3.05, 10.0)
 """To connect and to answer; a call that hangs must not hold a decision for long."""
+PAGE = 500
+"""Objects in one answer about metadata: some 2 MB where kubelets have written much into managedFields."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PatchKind = Literal["merge", "strategic", "json"]
 Json = dict[str, Any]
 _PATCHES = {
@@ -70,6 +73,8 @@ class Cluster(Protocol):
 
     async def list(self, path: str, *, labels: str = "") -> list[Json]: ...  # noqa: D102  the items
 
+    async def uids(self, path: str, *, labels: str = "") -> set[str]: ...  # noqa: D102  of all that is there now
+
     async def text(self, path: str) -> str: ...  # noqa: D102  what is no JSON: logs
 
     async def create(self, path: str, document: Json) -> Json: ...  # noqa: D102  path of the collection
@@ -96,6 +101,26 @@ class ClusterClient:
         found = await self._json("GET", _with(path, {"labelSelector": labels} if labels else {}))
         return cast("list[Json]", found.get("items", []))
 
+    async def uids(self, path: str, *, labels: str = "") -> set[str]:
+        """Return the uids of all objects of a collection at one instant, read as pages of metadata.
+
+        Raises:
+            ClusterCallError: a page is missing, or is none: what is not returned is certainly not there.
+        """
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        found: set[str] = set()
+        while True:
+            page = await self._json("GET", _with(path, query), accept=METADATA_ONLY)
+            try:
+                found.update(each["metadata"]["uid"] for each in page["items"] or ())
+                onward = page["metadata"].get("continue")
+            except (KeyError, TypeError, AttributeError) as error:
+                why = f"cluster: GET {path} answered no list; see whether a proxy stands before the API server"
+                raise ClusterCallError(why, status=0) from error
+            if not onward:
+                return found
+            query["continue"] = onward
+
     async def text(self, path: str) -> str:
         """See `Cluster.text`."""
         return (await self._call("GET", path, accept="*/*")).decode(errors="replace")
@@ -120,8 +145,10 @@ class ClusterClient:
         except MissingError:
             return
 
-    async def _json(self, method: str, path: str, body: object = None, content_type: str = "") -> Json:
-        text = await self._call(method, path, body, content_type)
+    async def _json(
+        self, method: str, path: str, body: object = None, content_type: str = "", *, accept: str = "application/json"
+    ) -> Json:
+        text = await self._call(method, path, body, content_type, accept=accept)
         try:
             return cast("Json", json.loads(text))
         except ValueError as error:

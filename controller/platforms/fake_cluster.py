@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from controller.platforms.cluster_client import ClusterCallError, ConflictError, InvalidError, Json, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from controller.platforms.cluster_client import PatchKind
 
@@ -49,13 +50,14 @@ class FakeCluster:
         return copy.deepcopy(self._found(path))
 
     async def list(self, path: str, *, labels: str = "") -> list[Json]:
-        """See `Cluster.list`; labels as `name=value`, separated by commas."""
+        """See `Cluster.list`; labels as `name=value` or only `name`, separated by commas."""
         self._check()
-        wanted = dict(each.split("=", 1) for each in labels.split(",") if each)
-        found = [document for name, document in sorted(self.objects.items()) if name.rpartition("/")[0] == path]
-        return [
-            copy.deepcopy(each) for each in found if wanted.items() <= (each["metadata"].get("labels") or {}).items()
-        ]
+        found = [document for name, document in sorted(self.objects.items()) if path in _collections(name)]
+        return [copy.deepcopy(each) for each in found if _selects(labels, each["metadata"].get("labels") or {})]
+
+    async def uids(self, path: str, *, labels: str = "") -> set[str]:
+        """See `Cluster.uids`."""
+        return {each["metadata"]["uid"] for each in await self.list(path, labels=labels)}
 
     async def text(self, path: str) -> str:
         """See `Cluster.text`."""
@@ -180,6 +182,17 @@ class FakeCluster:
     def _tell(self, path: str) -> None:
         for follow in self.followers:
             follow(path, copy.deepcopy(self.objects[path]), is_gone=False)
+
+
+def _collections(path: str) -> set[str]:
+    """Return what an object is listed in: its collection in its namespace, and that of the whole cluster."""
+    collection = path.rpartition("/")[0]
+    return {collection, re.sub(r"/namespaces/[^/]+(?=/)", "", collection)}
+
+
+def _selects(selector: str, labels: Mapping[str, str]) -> bool:
+    pairs = [each.partition("=") for each in selector.split(",") if each]
+    return all(name in labels and (not sign or labels[name] == value) for name, sign, value in pairs)
 
 
 def _merge(into: Json, change: Json) -> None:

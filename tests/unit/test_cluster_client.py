@@ -28,6 +28,7 @@ class Api:
 
     def __init__(self):
         self.status, self.body, self.asked = 200, b'{"kind": "ConfigMap"}', []
+        self.pages = []
         self.is_closing = self.is_hanging = False
         self.ending = asyncio.Event()
         self.runner = None
@@ -46,6 +47,8 @@ class Api:
             await self.ending.wait()
         if self.is_closing:
             request.transport.abort()
+        if self.pages:
+            self.body = json.dumps(self.pages.pop(0)).encode()
         return web.Response(status=self.status, body=self.body, content_type="application/json")
 
     def refuse(self, status, message):
@@ -94,6 +97,7 @@ def calls_of(client):
     return {
         "get": lambda: client.get(PATH),
         "list": lambda: client.list("/api/v1/pods"),
+        "uids": lambda: client.uids("/api/v1/pods"),
         "text": lambda: client.text(PATH),
         "create": lambda: client.create("/api/v1/namespaces/team/configmaps", {"kind": "ConfigMap"}),
         "patch": lambda: client.patch(PATH, {"data": {}}),
@@ -124,6 +128,33 @@ async def test_a_list_is_its_items_and_labels_are_asked_for(client, api):
     api.body = b"{}"
     assert await client.list("/api/v1/pods") == []
     assert api.asked_last[1] == "/api/v1/pods"
+
+
+async def test_uids_are_read_as_pages_of_metadata(client, api):
+    items = [{"metadata": {"uid": uid}} for uid in ("a", "b", "c")]
+    api.pages = [{"metadata": {"continue": "next="}, "items": items[:2]}, {"metadata": {}, "items": items[2:]}]
+    assert await client.uids("/api/v1/pods", labels="app") == {"a", "b", "c"}
+    first, second = api.asked
+    assert unquote(first[1]) == "/api/v1/pods?limit=500&labelSelector=app"
+    assert unquote(second[1]) == "/api/v1/pods?limit=500&labelSelector=app&continue=next="
+    assert first[2]["Accept"].startswith("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+
+
+@pytest.mark.parametrize("items", [[], None])
+async def test_an_empty_collection_has_no_uids(client, api, items):
+    api.pages = [{"metadata": {"resourceVersion": "1"}, "items": items}]
+    assert await client.uids("/api/v1/pods") == set()
+
+
+@pytest.mark.parametrize("page", [{}, [], None, {"items": []}, {"metadata": {}}, {"metadata": {}, "items": [{}]}])
+async def test_what_is_no_list_is_not_taken_for_an_empty_one(client, api, page):
+    api.pages = [page]
+    assert "answered no list" in str(await failure_of(lambda: client.uids("/api/v1/pods")))
+
+
+async def test_a_list_whose_next_page_fails_is_none(client, api):
+    api.pages = [{"metadata": {"continue": "x"}, "items": [{"metadata": {"uid": "a"}}]}, {"items": []}]
+    await failure_of(lambda: client.uids("/api/v1/pods"))
 
 
 async def test_text_need_be_neither_json_nor_utf_8(client, api):

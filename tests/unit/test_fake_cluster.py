@@ -42,6 +42,16 @@ async def test_a_list_holds_the_collection_only_and_follows_labels():
     await cluster.create("/apis/x/v1/namespaces/other/things", thing("c"))
     assert [each["metadata"]["name"] for each in await cluster.list(THINGS)] == ["a", "b"]
     assert [each["metadata"]["name"] for each in await cluster.list(THINGS, labels="k=1")] == ["a"]
+    assert [each["metadata"]["name"] for each in await cluster.list(THINGS, labels="k")] == ["a"]
+
+
+async def test_a_list_of_the_whole_cluster_holds_all_namespaces():
+    cluster = FakeCluster()
+    await cluster.create(THINGS, thing("a"))
+    await cluster.create("/apis/x/v1/namespaces/other/things", thing("b"))
+    await cluster.create("/apis/x/v1/namespaces/ns/others", thing("c"))
+    assert sorted(each["metadata"]["name"] for each in await cluster.list("/apis/x/v1/things")) == ["a", "b"]
+    assert len(await cluster.uids("/apis/x/v1/things")) == 2
 
 
 async def test_a_status_is_written_through_its_path_only_and_changes_no_generation():
