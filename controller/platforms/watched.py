@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +19,7 @@ USER_CONTAINER = "user-container"
 QUEUE_PROXY = "queue-proxy"
 Key = tuple[str, str]
 """(namespace, name of the Knative Service)."""
+Kind = Literal["services", "revisions", "pods"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class ServiceSeen:
         """Return the pods that answer or will."""
         return [pod for pod in self.pods.values() if not pod.is_leaving and not pod.is_done]
 
+    def of_kind(self, kind: Kind) -> Mapping[str, dict[str, Any] | PodSeen]:
+        """Return what is known of a kind, by name."""
+        if kind == "services":
+            return {} if self.service is None else {self.service["metadata"]["name"]: self.service}
+        return self.revisions if kind == "revisions" else self.pods
+
 
 class Watched:
     """All services of the cluster that watches tell of."""
@@ -92,10 +99,20 @@ class Watched:
         found = next((pod for pod in pods if pod.uid == uid), None)
         return None if key is None or found is None else (key, found)
 
+    def known(self, kind: Kind) -> list[dict[str, Any]]:
+        """Return everything known of a kind, as documents that are enough to tell of its end."""
+        return [
+            {"metadata": {"namespace": key[0], "name": name, "uid": _uid_of(each), "labels": {SERVICE_LABEL: key[1]}}}
+            for key, seen in self._services.items()
+            for name, each in seen.of_kind(kind).items()
+        ]
+
     def take_service(self, document: Mapping[str, Any], *, is_gone: bool) -> None:
         """Take in a Knative Service."""
         metadata = document["metadata"]
         seen = self.service((metadata["namespace"], metadata["name"]))
+        if is_gone and seen.service is not None and _uid_of(seen.service) != metadata.get("uid", ""):
+            return  # another of its name has come
         seen.service = None if is_gone else _trimmed(document)
         seen.changed.set()
 
@@ -115,16 +132,26 @@ class Watched:
         key = (metadata["namespace"], service)
         seen = self.service(key)
         held: dict[str, object] = getattr(seen, place)
-        if value is not None and _is_older(value, held.get(metadata["name"])):
+        before = held.get(metadata["name"])
+        if value is not None and _is_older(value, before):
             return  # an answer to our own write came before what the watch still had to tell
+        is_another = before is not None and _uid_of(before) != metadata.get("uid", "")
         if value is None:
-            held.pop(metadata["name"], None)
             self._by_uid.pop(metadata["uid"], None)
+            if is_another:
+                return  # it has come already under the name of the one that is gone
+            held.pop(metadata["name"], None)
         else:
+            if is_another:
+                self._by_uid.pop(_uid_of(before), None)
             held[metadata["name"]] = value
             if place == "pods":
                 self._by_uid[metadata["uid"]] = key
         seen.changed.set()
+
+
+def _uid_of(known: Any) -> str:
+    return known.uid if isinstance(known, PodSeen) else known["metadata"].get("uid", "")
 
 
 def _is_older(document: object, known: object) -> bool:

@@ -25,8 +25,9 @@ class Tunings(Workers):
     async def take(self, document: dict[str, Any], *, is_gone: bool) -> None:
         """Take note of a tuning as it is now."""
         name = (document["metadata"]["namespace"], document["metadata"]["name"])
-        if is_gone:
-            self._world.tunings.pop(name, None)
-        else:
+        known = self._world.tunings.get(name)
+        if not is_gone:
             self._world.tunings[name] = document
+        elif known is not None and known["metadata"]["uid"] == document["metadata"]["uid"]:
+            del self._world.tunings[name]
         await super().take(document, is_gone=is_gone)

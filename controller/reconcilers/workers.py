@@ -42,11 +42,20 @@ class Workers:
     def __len__(self) -> int:
         return len(self._running)
 
+    def known(self) -> list[dict[str, Any]]:
+        """Return every object that is worked on, as documents that are enough to tell of its end."""
+        return [
+            {"metadata": {"namespace": name[0], "name": name[1], "uid": uid}}
+            for name, (uid, _, _) in self._running.items()
+        ]
+
     async def take(self, document: dict[str, Any], *, is_gone: bool) -> None:
         """Take note of an object as it is now."""
         metadata = document["metadata"]
         name: Name = (metadata["namespace"], metadata["name"])
         known = self._running.get(name)
+        if is_gone and known is not None and known[0] != metadata["uid"]:
+            return  # another of its name has come
         if known is not None and (is_gone or known[0] != metadata["uid"]):
             await self._end(name)
             known = None

@@ -560,6 +560,14 @@ async def test_deletion_waits_for_a_cluster_that_is_away(bench):
     assert bench.annotations() == {}
 
 
+async def test_a_late_end_of_an_earlier_tuning_of_the_name_leaves_the_later_one(bench):
+    made = await bench.tune()
+    earlier = {**made, "metadata": {**made["metadata"], "uid": "uid-earlier"}}
+    await bench.run(1)
+    await bench.tunings.take(earlier, is_gone=True)
+    assert (list(bench.world.tunings), len(bench.tunings)) == ([("team", "tune")], 1)
+
+
 async def test_deletion_after_the_service_is_gone_is_no_trouble(bench):
     await bench.tune()
     await bench.run(20)
