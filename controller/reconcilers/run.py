@@ -27,6 +27,7 @@ from controller.reconcilers.lease import NAME as LEASE_NAME
 from controller.reconcilers.lease import Lease, LostLeaseError
 from controller.reconcilers.link import PodReception
 from controller.reconcilers.operator_metrics import OperatorMetrics
+from controller.reconcilers.resync import Resync, followed_of
 from controller.reconcilers.status_server import StatusServer
 from controller.reconcilers.sweeps import Sweeps
 from controller.reconcilers.tunings import Tunings
@@ -122,9 +123,10 @@ async def _act(  # noqa: PLR0913  the parts of one life
     await link.start(settings.host, settings.link_port, ssl_context=context)
     tunings = Tunings(world)
     sweeps = Sweeps(world, settings.loadtest_image)
-    registry = registry_of(
-        world.watched, {"inferencetunings": tunings.take, "sweeps": sweeps.take}, world.bundle.follow
-    )
+    own = {"inferencetunings": tunings, "sweeps": sweeps}
+    takers = {plural: workers.take for plural, workers in own.items()}
+    registry = registry_of(world.watched, takers, world.bundle.follow)
+    resync = Resync(cluster, followed_of(world.watched, own), settings.namespaces)
     watching = watch(registry, settings_of(is_clusterwide=not settings.namespaces), settings.namespaces, stop=stop)
     acting.set()
     tasks = [
@@ -132,6 +134,7 @@ async def _act(  # noqa: PLR0913  the parts of one life
         asyncio.create_task(lease.keep(), name="lease"),
         asyncio.create_task(_renew(context, authority, issued, names), name="certificate"),
         asyncio.create_task(_keep_looking(world), name="facts"),
+        asyncio.create_task(resync.keep(), name="resync"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
     try:

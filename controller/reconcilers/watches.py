@@ -15,7 +15,7 @@ from controller.reconcilers.resources import GROUP, VERSION
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from controller.platforms.watched import Watched
 
@@ -25,7 +25,7 @@ SERVING = ("serving.knative.dev", "v1")
 
 def registry_of(
     watched: Watched,
-    takers: dict[str, Callable[..., Awaitable[None]]],
+    takers: Mapping[str, Callable[..., Awaitable[None]]],
     on_service: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> kopf.OperatorRegistry:
     """Return what to watch.
