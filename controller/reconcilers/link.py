@@ -10,7 +10,8 @@ from controller.errors import TemporaryError
 from controller.platforms.cluster_client import MissingError
 from controller.platforms.watched import SERVICE_LABEL
 from controller.telemetry.identity import TokenIdentity
-from controller.telemetry.reception import RefusedError, bearer_token
+from controller.telemetry.pace import HEARTBEATS_PER_S, Pace
+from controller.telemetry.reception import RefusedError, TooFastError, bearer_token
 
 if TYPE_CHECKING:
     from controller.platforms.watched import Key
@@ -35,6 +36,7 @@ class PodReception:
         self._world = world
         self._began_s = time.monotonic()
         self._absent: dict[str, float] = {}
+        self._pace = Pace()
         self._identity = TokenIdentity(self._keys, now=time.time)
 
     async def find(self, authorization: str) -> Desk | None:
@@ -42,20 +44,30 @@ class PodReception:
 
         Raises:
             RefusedError: no token of a pod that is there.
+            TooFastError: the pod sends much oftener than a server would.
             TemporaryError: the cluster does not answer.
         """
         counted = self._world.metrics.heartbeats
         try:
             who = await self._identity.verify(bearer_token(authorization))
+            self._check_pace(who)
             key = await self._service_of(who)
         except RefusedError:
             counted["refused"] += 1
+            raise
+        except TooFastError:
+            counted["too-fast"] += 1
             raise
         if key not in self._world.desks and time.monotonic() - self._began_s < STARTING_S:
             raise TemporaryError("heartbeat: the operator has just started and does not know all tunings yet")
         desk = None if key is None else self._world.desks.get(key)
         counted["untuned" if desk is None else "merged"] += 1
         return None if desk is None else replace(desk, instance=who.pod)
+
+    def _check_pace(self, who: PodIdentity) -> None:
+        if not self._pace.allows(who.uid, time.monotonic()):
+            pod = f"pod {who.namespace}/{who.pod} sends more than {HEARTBEATS_PER_S:g} a second"
+            raise TooFastError(f"heartbeat: {pod}; servers send one, see what else uses its token")
 
     async def _service_of(self, who: PodIdentity) -> Key | None:
         """Return the Knative Service of a pod; None for a pod of none.

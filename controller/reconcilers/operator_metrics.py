@@ -17,7 +17,7 @@ class OperatorMetrics:
     changes: Counter[str] = field(default_factory=Counter[str])
     """By price: hot, warm, slow."""
     heartbeats: Counter[str] = field(default_factory=Counter[str])
-    """By result: merged, untuned, refused."""
+    """By result: merged, untuned, refused, too-fast."""
     objective_met: dict[Pair, str] = field(default_factory=dict[Pair, str])
     """Status of the condition SLOMet, by tuning."""
 

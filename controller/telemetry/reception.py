@@ -22,6 +22,10 @@ class RefusedError(TidegateError):
     """A sender that cannot be identified (401 on the wire). The reason never holds what was shown."""
 
 
+class TooFastError(TidegateError):
+    """A sender that is known and speaks too often (429 on the wire)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Where the heartbeats of one tuned service go and where its hot settings come from."""
@@ -42,6 +46,7 @@ class Reception(Protocol):
 
         Raises:
             RefusedError: the sender cannot be identified.
+            TooFastError: it has been heard often enough for now.
             TemporaryError: that cannot be told at present (503 on the wire).
         """
         ...

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from controller.errors import BadInputError, TemporaryError
 from controller.telemetry.heartbeat import SCHEMA, UnsupportedSchemaError
-from controller.telemetry.reception import RefusedError
+from controller.telemetry.reception import RefusedError, TooFastError
 
 if TYPE_CHECKING:
     import ssl
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from controller.telemetry.reception import Desk, Reception
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
-"""Room for some 18000 kinds of batches, at about a hundred bytes; large budgets of tokens make thousands of kinds."""
+"""Room for some 18000 kinds of batches, at about a hundred bytes; large budgets of tokens make thousands of kinds
+(`heartbeat.MOST_KINDS`)."""
 SENDERS_PER_SECOND = 50
 """With more senders each is asked to report less often, so that reading stays a small part of one core."""
 UNTUNED_PAUSE_S = 30.0
@@ -77,15 +78,16 @@ class TelemetryServer:
             self._runner = None
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
+        desk: Desk | None = None
         try:
             desk = await self._reception.find(request.headers.get("Authorization", ""))
             if desk is None:
                 return _answer(None, UNTUNED_PAUSE_S)
             heartbeat = _merge(await request.read(), desk)
         except web.HTTPRequestEntityTooLarge:
-            return self._refuse(413, f"heartbeat: a body may have {LARGEST_BODY_BYTES} bytes")
-        except (RefusedError, TemporaryError, BadInputError, ValueError, RecursionError) as error:
-            return self._refuse(_status_of(error), str(error))
+            return self._refuse(413, f"heartbeat: a body may have {LARGEST_BODY_BYTES} bytes", desk)
+        except (RefusedError, TooFastError, TemporaryError, BadInputError, ValueError, RecursionError) as error:
+            return self._refuse(_status_of(error), str(error), desk)
         desk.outbox.saw(heartbeat.generation)
         return _answer(desk.outbox.current(), self._next_s(desk.instance or heartbeat.boot_id))
 
@@ -98,11 +100,12 @@ class TelemetryServer:
             del self._heard[next(iter(self._heard))]
         return max(1.0, len(self._heard) / SENDERS_PER_SECOND)
 
-    def _refuse(self, status: int, why: str) -> web.Response:
+    def _refuse(self, status: int, why: str, desk: Desk | None) -> web.Response:
         # Once per reason: a broken sender reports each second and would bury every other line.
         if why not in self._refused and len(self._refused) < 100:
             self._refused.add(why)
-            _log.warning("heartbeat_refused status=%d why=%s", status, why)
+            sender = "unknown" if desk is None or desk.instance is None else desk.instance
+            _log.warning("heartbeat_refused status=%d from=%s why=%s", status, sender, why)
         return web.json_response({"error": why}, status=status)
 
 
@@ -119,7 +122,7 @@ def _merge(body: bytes, desk: Desk) -> Heartbeat:
 
 
 def _status_of(error: Exception) -> int:
-    kinds = ((RefusedError, 401), (TemporaryError, 503), (UnsupportedSchemaError, 409))
+    kinds = ((RefusedError, 401), (TooFastError, 429), (TemporaryError, 503), (UnsupportedSchemaError, 409))
     return next((status for kind, status in kinds if isinstance(error, kind)), 400)
 
 

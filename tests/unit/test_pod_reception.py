@@ -15,7 +15,8 @@ from controller.reconcilers.world import World
 from controller.telemetry.identity import PodIdentity
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import Outbox
-from controller.telemetry.reception import Desk, RefusedError
+from controller.telemetry.pace import BURST
+from controller.telemetry.reception import Desk, RefusedError, TooFastError
 
 POD = "/api/v1/namespaces/team/pods/p"
 HEADER = "Bearer token"
@@ -115,6 +116,19 @@ async def test_a_pod_of_a_service_that_is_not_tuned_is_told_so(world, reception,
     world.cluster.put(POD, pod(service=service))
     assert await reception.find(HEADER) is None
     assert world.metrics.heartbeats == {"untuned": 1}
+
+
+@pytest.mark.parametrize("service", ["s", "other"])
+async def test_a_pod_that_floods_is_refused_by_name_and_another_is_not(world, reception, desk, service):
+    world.watched.take_pod(pod(service=service), is_gone=False)
+    for _ in range(BURST):
+        await reception.find(HEADER)
+    with pytest.raises(TooFastError, match="pod team/p sends more than 5 a second"):
+        await reception.find(HEADER)
+    assert world.metrics.heartbeats == {"merged" if service == "s" else "untuned": BURST, "too-fast": 1}
+    reception._identity.who = PodIdentity("team", "q", "uid-q", "default")
+    world.watched.take_pod(pod(uid="uid-q", service=service), is_gone=False)
+    await reception.find(HEADER)
 
 
 async def test_an_outage_is_no_refusal(world, reception, desk):
