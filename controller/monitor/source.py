@@ -55,7 +55,7 @@ class FrontArrivals:
         Raises:
             BadInputError: malformed bins.
         """
-        self._bins.add(get_text(document.get("boot_id"), "boot_id"), parse_bins(document), received_at_s)
+        self._bins.add("front", get_text(document.get("boot_id"), "boot_id"), parse_bins(document), received_at_s)
 
     def counts(self, until_s: float, bin_s: float = 1.0) -> Counts:
         """See `ArrivalSource.counts`."""

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = 1
+MOST_KINDS = 20_000
+"""Kinds of batches in one heartbeat. The widest settings that the search tries (64 texts, 4096 padded tokens) make 9916
+of them, should every one occur and single texts have up to 8192 tokens."""
+MOST_LENGTHS = 4096
+"""Classes of lengths in one heartbeat. No prepared model takes more than 8192 tokens: 512 classes of 16 tokens."""
+MOST_EDGES = 256
+"""Edges of latency in one heartbeat; servers have 30."""
+MOST_STAGES = 64
+"""Stages of a cold start in one heartbeat; servers tell of seven."""
 COUNTERS = (
     "accepted",
     "answered",
@@ -94,7 +103,7 @@ def parse_heartbeat(document: object) -> Heartbeat:
     queue = get_object(body.get("queue", {}), "queue")
     workers = get_object(body.get("workers", {}), "workers")
     counters = get_object(body.get("counters", {}), "counters")
-    stages = get_object(body.get("cold_start_s") or {}, "cold_start_s")
+    stages = get_object(body.get("cold_start_s") or {}, "cold_start_s", MOST_STAGES)
     return Heartbeat(
         service=get_text(body.get("service"), "service"),
         instance=get_text(body.get("instance"), "instance"),
@@ -110,7 +119,11 @@ def parse_heartbeat(document: object) -> Heartbeat:
         latency=_latency(body.get("latency", {})),
         queue_length=get_whole(queue.get("length", 0), "queue.length"),
         in_flight=get_whole(queue.get("in_flight", 0), "queue.in_flight"),
-        cold_start_s={name: get_real(each, "cold_start_s") for name, each in stages.items() if each is not None},
+        cold_start_s={
+            get_text(name, "cold_start_s"): get_real(each, "cold_start_s")
+            for name, each in stages.items()
+            if each is not None
+        },
         workers_started=get_whole(workers.get("started", 1), "workers.started"),
         workers_active=get_whole(workers.get("active", 1), "workers.active"),
     )
@@ -118,7 +131,7 @@ def parse_heartbeat(document: object) -> Heartbeat:
 
 def _batches(value: object) -> dict[BatchKey, BatchSums]:
     sums: dict[BatchKey, BatchSums] = {}
-    for each in get_list(value, "batches"):
+    for each in get_list(value, "batches", MOST_KINDS):
         row = get_object(each, "batches")
         size = get_whole(row.get("batch_size"), "batches.batch_size", 1)
         tokens = get_whole(row.get("padded_tokens"), "batches.padded_tokens", 1)
@@ -133,7 +146,7 @@ def _batches(value: object) -> dict[BatchKey, BatchSums]:
 
 def _lengths(value: object) -> dict[int, int]:
     lengths: dict[int, int] = {}
-    for edge, count in get_object(value, "lengths").items():
+    for edge, count in get_object(value, "lengths", MOST_LENGTHS).items():
         if not edge.isdecimal() or len(edge) > 6 or int(edge) < 1:
             raise BadInputError(f"heartbeat: lengths needs upper edges in tokens as keys, got {edge[:40]!r}")
         lengths[int(edge)] = get_whole(count, "lengths")
@@ -142,7 +155,7 @@ def _lengths(value: object) -> dict[int, int]:
 
 def _latency(value: object) -> dict[float, int]:
     latency: dict[float, int] = {}
-    for edge, count in get_object(value, "latency").items():
+    for edge, count in get_object(value, "latency", MOST_EDGES).items():
         upper_s = _edge_s(edge)
         if upper_s is None:
             raise BadInputError(f"heartbeat: latency needs upper edges in seconds as keys, got {edge[:40]!r}")

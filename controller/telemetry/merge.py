@@ -7,15 +7,21 @@ so the heartbeat with the highest sequence number of a boot says everything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from controller.telemetry.arrival_bins import ArrivalBins, Counts
-from controller.telemetry.heartbeat import BatchKey, BatchSums, Heartbeat, parse_heartbeat
+from controller.telemetry.heartbeat import MOST_KINDS, BatchKey, BatchSums, Heartbeat, parse_heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 BOOTS_PER_INSTANCE = 8
+MOST_TOLD_APART = 2 * MOST_KINDS
+"""Kinds of batches, or classes of lengths, of all servers of one service together. Those of one service do not exceed
+those of one server by much; the sums of lives that are long gone must not grow without an end."""
+
+_Class = TypeVar("_Class")
+_Sum = TypeVar("_Sum", int, float, BatchSums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,10 @@ class HeartbeatMerge:
             received_at_s: seconds since the run's start.
 
         Raises:
-            BadInputError: not a heartbeat.
+            BadInputError: not a heartbeat, or the instance says more than one server can.
         """
         heartbeat = parse_heartbeat(document)
-        self._bins.add(heartbeat.boot_id, heartbeat.bins, received_at_s)
+        self._bins.add(heartbeat.instance, heartbeat.boot_id, heartbeat.bins, received_at_s)
         known = self._boots.get(heartbeat.boot_id)
         if known is None or heartbeat.seq >= known.heartbeat.seq:
             self._boots[heartbeat.boot_id] = InstanceSeen(heartbeat, received_at_s)
@@ -70,28 +76,28 @@ class HeartbeatMerge:
         """Return the service times of all batches so far, by batch size and padded tokens."""
         sums = dict(self._folded_batches)
         for seen in self._boots.values():
-            _add_batches(sums, seen.heartbeat)
+            _add(sums, seen.heartbeat.batches)
         return sums
 
     def lengths(self) -> dict[int, int]:
         """Return how many requests had each length, keyed by upper edge in tokens."""
         total = dict(self._folded_lengths)
         for seen in self._boots.values():
-            _add_lengths(total, seen.heartbeat)
+            _add(total, seen.heartbeat.lengths)
         return total
 
     def counters(self) -> dict[str, float]:
         """Return the sum of all servers' counters."""
         total = dict(self._folded_counters)
         for seen in self._boots.values():
-            _add_counters(total, seen.heartbeat)
+            _add(total, seen.heartbeat.counters)
         return total
 
     def latency(self) -> dict[float, int]:
         """Return how many right answers took how long, keyed by upper edge in seconds."""
         total = dict(self._folded_latency)
         for seen in self._boots.values():
-            _add_latency(total, seen.heartbeat)
+            _add(total, seen.heartbeat.latency)
         return total
 
     def instances(self) -> Sequence[InstanceSeen]:
@@ -101,10 +107,12 @@ class HeartbeatMerge:
     def _surplus(self, instance: str) -> str | None:
         """Return the boot to fold next: the longest silent of this instance, or of all, when there are too many.
 
-        A pod has one life at a time and a few in a row; one that claims more of them only fills our memory.
+        A pod has one life at a time and a few in a row; one that claims more of them only fills our memory, and so
+        does one whose lives together have more kinds of batches than a single heartbeat may tell of.
         """
         lives = [boot_id for boot_id, seen in self._boots.items() if seen.heartbeat.instance == instance]
-        if len(lives) <= BOOTS_PER_INSTANCE:
+        kinds = sum(len(self._boots[boot_id].heartbeat.batches) for boot_id in lives)
+        if len(lives) <= BOOTS_PER_INSTANCE and kinds <= MOST_KINDS:
             lives = []
         candidates = lives or (list(self._boots) if len(self._boots) > self._kept_boots else [])
         return min(candidates, key=lambda boot_id: self._boots[boot_id].heard_at_s, default=None)
@@ -113,27 +121,15 @@ class HeartbeatMerge:
         """Keep memory bounded: a service that scales to zero all day has thousands of short-lived servers."""
         while (oldest := self._surplus(instance)) is not None:
             gone = self._boots.pop(oldest).heartbeat
-            _add_batches(self._folded_batches, gone)
-            _add_lengths(self._folded_lengths, gone)
-            _add_counters(self._folded_counters, gone)
-            _add_latency(self._folded_latency, gone)
+            _add(self._folded_batches, gone.batches)
+            _add(self._folded_lengths, gone.lengths)
+            _add(self._folded_counters, gone.counters)
+            _add(self._folded_latency, gone.latency)
 
 
-def _add_batches(sums: dict[BatchKey, BatchSums], heartbeat: Heartbeat) -> None:
-    for key, value in heartbeat.batches.items():
-        sums[key] = sums[key] + value if key in sums else value
-
-
-def _add_lengths(total: dict[int, int], heartbeat: Heartbeat) -> None:
-    for edge, count in heartbeat.lengths.items():
-        total[edge] = total.get(edge, 0) + count
-
-
-def _add_counters(total: dict[str, float], heartbeat: Heartbeat) -> None:
-    for name, value in heartbeat.counters.items():
-        total[name] = total.get(name, 0.0) + value
-
-
-def _add_latency(total: dict[float, int], heartbeat: Heartbeat) -> None:
-    for upper_s, count in heartbeat.latency.items():
-        total[upper_s] = total.get(upper_s, 0) + count
+def _add(total: dict[_Class, _Sum], more: Mapping[_Class, _Sum]) -> None:
+    for key, value in more.items():
+        if key in total:
+            total[key] += value
+        elif len(total) < MOST_TOLD_APART:
+            total[key] = value

@@ -10,26 +10,30 @@ LARGEST = 2**53
 """No figure of a server comes near it; the bound keeps a number of 400 digits away from `float`."""
 
 
-def get_object(value: object, name: str) -> dict[str, Any]:
+def get_object(value: object, name: str, most: int = LARGEST) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        BadInputError: it is something else.
+        BadInputError: it is something else, or has more than `most` fields.
     """
     if not isinstance(value, dict):
         raise BadInputError(f"heartbeat: {name} needs an object, got {type(value).__name__}")
-    return cast("dict[str, Any]", value)
+    found = cast("dict[str, Any]", value)
+    _check_size(len(found), name, most)
+    return found
 
 
-def get_list(value: object, name: str) -> list[Any]:
+def get_list(value: object, name: str, most: int = LARGEST) -> list[Any]:
     """Return a JSON list.
 
     Raises:
-        BadInputError: it is something else.
+        BadInputError: it is something else, or has more than `most` entries.
     """
     if not isinstance(value, list):
         raise BadInputError(f"heartbeat: {name} needs a list, got {type(value).__name__}")
-    return cast("list[Any]", value)
+    found = cast("list[Any]", value)
+    _check_size(len(found), name, most)
+    return found
 
 
 def get_text(value: object, name: str) -> str:
@@ -63,3 +67,9 @@ def get_real(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST:
         raise BadInputError(f"heartbeat: {name} needs a number of at least 0, got {str(value)[:40]!r}")
     return float(value)
+
+
+def _check_size(size: int, name: str, most: int) -> None:
+    if size > most:
+        remedy = "no server of tidegate has as many, see what else sends from its pod"
+        raise BadInputError(f"heartbeat: {name} needs at most {most} entries, got {size}; {remedy}")

@@ -11,14 +11,17 @@ import pytest
 
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError, TemporaryError
-from controller.telemetry.heartbeat import parse_heartbeat
+from controller.optimizer.search_space import GRID
+from controller.telemetry.arrival_bins import MOST_BINS, SHORTEST_BIN_S
+from controller.telemetry.heartbeat import MOST_EDGES, MOST_KINDS, MOST_LENGTHS, parse_heartbeat
 from controller.telemetry.merge import HeartbeatMerge
 from controller.telemetry.outbox import HOT_SETTINGS, Outbox, hot_settings_of
-from controller.telemetry.reception import Desk, RefusedError, SharedSecret
+from controller.telemetry.reception import Desk, RefusedError, SharedSecret, TooFastError
 from controller.telemetry.server import LARGEST_BODY_BYTES, TelemetryServer
-from inference_service.counters import Counters
+from inference_service.counters import LATENCY_BUCKETS_S, Counters
 from inference_service.heartbeat_body import Moment, Sender, heartbeat_body
 from inference_service.hot_settings import FIELDS, HotSettings, parse_hot_settings
+from inference_service.prepare import model_config
 
 SECRET = {"Authorization": "Bearer right"}
 BODY = {
@@ -153,9 +156,19 @@ async def test_a_number_of_hundreds_of_digits_is_refused(link, digits):
 async def test_many_senders_are_asked_to_report_less_often(link):
     session, _, _ = link
     for number in range(120):
-        await post(session, BODY | {"boot_id": str(number)})
+        await post(session, BODY | {"boot_id": str(number), "instance": f"demo-{number}"})
     _, answer = await post(session, BODY)
     assert answer["next_s"] == pytest.approx(121 / 50)
+
+
+async def test_more_kinds_of_batches_than_a_server_can_have_are_refused_and_the_pod_is_named(house, caplog):
+    rows = [BODY["batches"][0] | {"padded_tokens": tokens, "sum_s": 0, "sum_sq_s": 0} for tokens in range(1, 20_002)]
+    body = json.dumps(BODY | {"batches": rows}, separators=(",", ":")).encode()
+    status, answer = await post(house.session, io.BytesIO(body), shows("one/pod-1"))
+    assert status == 400
+    assert answer["error"].startswith("heartbeat: batches needs at most 20000 entries, got 20001; ")
+    assert "heartbeat_refused status=400 from=pod-1 why=heartbeat: batches" in caplog.text
+    assert house.desks["one"].merge.instances() == []
 
 
 class House:
@@ -166,6 +179,8 @@ class House:
 
     async def find(self, authorization):
         service, _, pod = authorization.partition("/")
+        if service == "hasty":
+            raise TooFastError("heartbeat: pod team/x sends more than 5 a second")
         if service == "away":
             raise TemporaryError("token: the cluster's keys are not known yet")
         if service not in {*self.desks, "untuned"}:
@@ -227,6 +242,13 @@ async def test_a_reception_that_cannot_tell_yet_blames_nobody(house):
     assert "not known yet" in answer["error"]
 
 
+async def test_who_speaks_too_often_is_told_so_before_its_body_is_read(house, caplog):
+    for _ in range(2):
+        status, answer = await post(house.session, b"not even read", shows("hasty/x"))
+        assert (status, answer) == (429, {"error": "heartbeat: pod team/x sends more than 5 a second"})
+    assert caplog.text.count("heartbeat_refused status=429") == 1
+
+
 async def test_the_senders_of_all_desks_share_the_pace(house):
     for number in range(60):
         await post(house.session, BODY | {"boot_id": f"a{number}"}, shows(f"one/x{number}"))
@@ -235,7 +257,7 @@ async def test_the_senders_of_all_desks_share_the_pace(house):
 
 
 async def test_a_pod_that_claims_many_lives_is_one_sender(house):
-    for number in range(120):
+    for number in range(60):
         _, answer = await post(house.session, BODY | {"boot_id": f"a{number}"}, shows("one/x"))
     assert answer["next_s"] == 1.0
 
@@ -289,6 +311,32 @@ def test_what_the_server_writes_the_controller_reads():
     assert (read.boot_id, read.seq, read.generation, read.workers_started) == ("abc", 7, 3, 2)
     assert sum(read.bins.counts.values()) == 2
     assert set(written["counters"]) == set(read.counters)
+
+
+def test_the_most_that_a_server_can_say_is_half_of_what_is_taken_at_most():
+    """With every kind of batch that the widest settings of the search allow, texts of all lengths, at any latency."""
+    longest = model_config._LARGEST["max_length"]
+    most_texts, most_tokens = max(GRID["max_batch_size"]), max(GRID["batch_tokens"])
+    counters = Counters()
+    for length in range(1, longest + 1):
+        counters.count_length(length)
+        fitting = min(most_texts, max(1, most_tokens // length))
+        for size in range(1, int(fitting) + 1):
+            counters.count_batch(size=size, tokens=1, padded_tokens=size * length, service_s=length / 7e3)
+    for edge in (*LATENCY_BUCKETS_S, 99.0):
+        counters.count_call(200, edge)
+    counters.bins.started_s = 1e6
+    counters.bins.add(1e6 + 1000, 1)
+    moment = Moment(1e6 + 1000, 1.79e9, ready=True, draining=False, generation=3, active_workers=1, cpu_s=1.5)
+    sender = Sender(service="demo", instance="demo-1", boot_id="abc", started_workers=2)
+    body = json.dumps(heartbeat_body(sender, moment, 7, counters)).encode()
+    read = parse_heartbeat(json.loads(body))
+    assert len(body) < LARGEST_BODY_BYTES
+    assert 2 * len(read.batches) <= MOST_KINDS
+    assert 2 * len(read.lengths) <= MOST_LENGTHS
+    assert 2 * len(read.latency) <= MOST_EDGES
+    assert 2 * len(read.bins.counts) <= MOST_BINS
+    assert read.bins.width_s >= 2 * SHORTEST_BIN_S
 
 
 def test_what_the_controller_desires_the_server_understands():
