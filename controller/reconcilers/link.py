@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from controller.telemetry.identity import PodIdentity
     from controller.telemetry.reception import Desk
 
-STARTING_S = 10.0
-"""Until then a service without a desk may have one in a moment; told "not tuned", it would be silent for long."""
+STARTING_S = 20.0
+"""So long after its start, or ours, a pod without a desk may have one in a moment: a model is often installed together
+with its tuning. Told "not tuned", it would be silent for long."""
 
 ABSENT_S, MOST_ABSENT = 30.0, 4096
 
@@ -34,7 +35,7 @@ class PodReception:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._began_s = time.monotonic()
+        self._began_s = time.time()
         self._absent: dict[str, float] = {}
         self._pace = Pace()
         self._identity = TokenIdentity(self._keys, now=time.time)
@@ -58,11 +59,18 @@ class PodReception:
         except TooFastError:
             counted["too-fast"] += 1
             raise
-        if key not in self._world.desks and time.monotonic() - self._began_s < STARTING_S:
-            raise TemporaryError("heartbeat: the operator has just started and does not know all tunings yet")
-        desk = None if key is None else self._world.desks.get(key)
+        if key is None:
+            counted["untuned"] += 1
+            return None
+        desk = self._world.desks.get(key)
+        if desk is None and time.time() - max(self._began_s, self._created_s(who)) < STARTING_S:
+            raise TemporaryError("heartbeat: this pod or the operator has just started; no tuning is known yet")
         counted["untuned" if desk is None else "merged"] += 1
         return None if desk is None else replace(desk, instance=who.pod)
+
+    def _created_s(self, who: PodIdentity) -> float:
+        found = self._world.watched.find_pod(who.uid)
+        return found[1].created_s if found is not None else 0.0
 
     def _check_pace(self, who: PodIdentity) -> None:
         if not self._pace.allows(who.uid, time.monotonic()):

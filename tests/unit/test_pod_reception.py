@@ -1,5 +1,7 @@
 """Whose heartbeat it is: the pod's of the token, found by the watch or asked for, and nobody's that is gone."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from controller.errors import TemporaryError
@@ -7,7 +9,6 @@ from controller.platforms.cluster_client import ClusterCallError
 from controller.platforms.fake_cluster import FakeCluster
 from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
-from controller.reconcilers import link
 from controller.reconcilers.events import Events
 from controller.reconcilers.link import PodReception
 from controller.reconcilers.operator_metrics import OperatorMetrics
@@ -33,10 +34,10 @@ class Identity:
         return self.who
 
 
-def pod(uid="uid-p", service="s"):
+def pod(uid="uid-p", service="s", created="2026-01-01T00:00:00Z"):
     labels = {"serving.knative.dev/service": service} if service else {}
     metadata = {"name": "p", "namespace": "team", "uid": uid, "labels": labels}
-    return {"metadata": {**metadata, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"containers": []}}
+    return {"metadata": {**metadata, "creationTimestamp": created}, "spec": {"containers": []}}
 
 
 @pytest.fixture
@@ -62,10 +63,9 @@ def desk(world):
 
 
 @pytest.fixture
-def reception(world, monkeypatch):
-    monkeypatch.setattr(link, "STARTING_S", 0.0)
+def reception(world):
     made = PodReception(world)
-    made._identity = Identity()
+    made._identity, made._began_s = Identity(), 0.0
     return made
 
 
@@ -138,8 +138,16 @@ async def test_an_outage_is_no_refusal(world, reception, desk):
     assert world.metrics.heartbeats == {}
 
 
-async def test_an_operator_that_has_just_started_tells_nobody_that_it_is_not_tuned(world, reception, monkeypatch):
-    monkeypatch.setattr(link, "STARTING_S", 3600.0)
+async def test_an_operator_that_has_just_started_tells_nobody_that_it_is_not_tuned(world):
     world.watched.take_pod(pod(), is_gone=False)
+    reception = PodReception(world)
+    reception._identity = Identity()
+    with pytest.raises(TemporaryError, match="has just started"):
+        await reception.find(HEADER)
+
+
+async def test_a_pod_that_has_just_started_is_not_told_that_it_is_not_tuned(world, reception):
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.watched.take_pod(pod(created=now), is_gone=False)
     with pytest.raises(TemporaryError, match="has just started"):
         await reception.find(HEADER)
