@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from controller.errors import TemporaryError, TidegateError
-from controller.platforms.cluster_client import MissingError, connect
+from controller.platforms.cluster_client import connect
 from controller.reconcilers.authority import NAME as AUTHORITY
-from controller.reconcilers.crds import KINDS
+from controller.reconcilers.crds import unserved
 from controller.reconcilers.lease import NAME as LEASE
-from controller.reconcilers.resources import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +30,7 @@ async def check(cluster: Cluster, address: str, *, patience_s: float = PATIENCE_
     Raises:
         TemporaryError: they are not, or it does not within a minute.
     """
-    try:
-        found = await cluster.get(f"/apis/{API_VERSION}")
-    except MissingError:
-        found = {}
-    missing = {kind.plural for kind in KINDS} - {each["name"] for each in found.get("resources", [])}
+    missing = await unserved(cluster)
     if missing:
         names = ", ".join(sorted(missing))
         raise TemporaryError(f"the API server does not serve {names}; install charts/tidegate, which brings them")

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from controller.errors import BadInputError, TidegateError
-from controller.reconcilers.resources import GROUP, VERSION, InferenceTuningSpec, InferenceTuningStatus
+from controller.platforms.cluster_client import MissingError, connect
+from controller.reconcilers.resources import API_VERSION, GROUP, VERSION, InferenceTuningSpec, InferenceTuningStatus
 from controller.reconcilers.schema import schema_of
 from controller.reconcilers.sweep_resources import SweepSpec, SweepStatus, SweepTrialSpec, SweepTrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from controller.platforms.cluster_client import Cluster
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -173,6 +176,19 @@ def write(folder: Path) -> list[Path]:
     return written
 
 
+async def unserved(cluster: Cluster) -> set[str]:
+    """Return the plurals of our kinds that the API server does not serve now.
+
+    Raises:
+        TemporaryError: it does not answer.
+    """
+    try:
+        found = await cluster.get(f"/apis/{API_VERSION}")
+    except MissingError:
+        found = {}
+    return {kind.plural for kind in KINDS} - {each["name"] for each in found.get("resources", [])}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write or apply; returns the exit code."""
     match list(arguments):
@@ -192,9 +208,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _apply(files: list[Path]) -> None:
-    # Only here is a cluster needed.
-    from controller.platforms.cluster_client import connect  # noqa: PLC0415
-
     cluster = connect()
     for path in files:
         try:

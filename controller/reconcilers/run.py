@@ -10,6 +10,7 @@ import math
 import signal
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -22,6 +23,7 @@ from controller.platforms.cluster_client import ClusterCallError, connect
 from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
 from controller.reconcilers.authority import Bundle, ensure_authority
+from controller.reconcilers.crds import unserved
 from controller.reconcilers.events import Events
 from controller.reconcilers.lease import NAME as LEASE_NAME
 from controller.reconcilers.lease import Lease, LostLeaseError
@@ -127,7 +129,8 @@ async def _act(  # noqa: PLR0913  the parts of one life
     takers = {plural: workers.take for plural, workers in own.items()}
     registry = registry_of(world.watched, takers, world.bundle.follow)
     resync = Resync(cluster, followed_of(world.watched, own), settings.namespaces)
-    watching = watch(registry, settings_of(is_clusterwide=not settings.namespaces), settings.namespaces, stop=stop)
+    how = settings_of(is_clusterwide=not settings.namespaces)
+    watching = watch(registry, how, settings.namespaces, unserved=partial(unserved, cluster), stop=stop)
     acting.set()
     tasks = [
         asyncio.create_task(watching, name="watches"),

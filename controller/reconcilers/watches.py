@@ -6,21 +6,28 @@ nothing of kopf's is written on anybody's objects.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import kopf
+from kopf._cogs.structs.references import Insights  # what `kopf.operator` takes; it has no public name
 
+from controller.errors import TemporaryError
 from controller.platforms.watched import SERVICE_LABEL
 from controller.reconcilers.resources import GROUP, VERSION
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from controller.platforms.watched import Watched
 
-
 SERVING = ("serving.knative.dev", "v1")
+OWN = frozenset({"inferencetunings", "sweeps"})
+LOOK_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 def registry_of(
@@ -98,14 +105,52 @@ async def watch(
     settings: kopf.OperatorSettings,
     namespaces: tuple[str, ...],
     *,
+    unserved: Callable[[], Awaitable[set[str]]],
     stop: asyncio.Event,
 ) -> None:
-    """Watch until stopped."""
-    await kopf.operator(
-        registry=registry,
-        settings=settings,
-        clusterwide=not namespaces,
-        namespaces=list(namespaces),
-        standalone=True,
-        stop_flag=stop,
-    )
+    """Watch until stopped.
+
+    Args:
+        registry: what to watch.
+        settings: how.
+        namespaces: that are served; none named: all.
+        unserved: returns the plurals of our own kinds that the API server does not serve now.
+        stop: when to end.
+    """
+    while not stop.is_set():
+        insights, end = Insights(), asyncio.Event()
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry,
+                settings=settings,
+                clusterwide=not namespaces,
+                namespaces=list(namespaces),
+                standalone=True,
+                insights=insights,
+                stop_flag=end,
+            )
+        )
+        others = [asyncio.create_task(each) for each in (stop.wait(), _until_one_is_missed(insights, unserved))]
+        done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
+        end.set()
+        for each in others:
+            each.cancel()
+        await watching
+        if watching in done:
+            return
+
+
+async def _until_one_is_missed(insights: Insights, unserved: Callable[[], Awaitable[set[str]]]) -> None:
+    """Return when a kind of ours is served and not watched.
+
+    kopf asks what is served when a definition changes. One that is made again right after its end is served a moment
+    later than that, and kopf never asks again.
+    """
+    await insights.ready_resources.wait()
+    while True:
+        await asyncio.sleep(LOOK_S)
+        missing = OWN - {each.plural for each in insights.watched_resources if each.group == GROUP}
+        with contextlib.suppress(TemporaryError):
+            if missing and (found := missing - await unserved()):
+                _log.warning("watches_begin_anew missed=%s", ",".join(sorted(found)))
+                return
