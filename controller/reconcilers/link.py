@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.errors import TemporaryError
-from controller.platforms.cluster_client import MissingError
+from controller.platforms.cluster_client import ForbiddenError, MissingError
 from controller.platforms.watched import SERVICE_LABEL
 from controller.telemetry.identity import TokenIdentity
 from controller.telemetry.pace import HEARTBEATS_PER_S, Pace
@@ -94,17 +94,19 @@ class PodReception:
             pod = await self._world.cluster.get(f"/api/v1/namespaces/{who.namespace}/pods/{who.pod}")
         except MissingError as error:
             raise RefusedError("heartbeat: the token is of a pod that is gone") from error
+        except ForbiddenError:
+            return self._is_absent(who)
         if pod["metadata"]["uid"] != who.uid:
             raise RefusedError("heartbeat: the token is of a pod that is gone")
         self._world.watched.take_pod(pod, is_gone=False)
         service = (pod["metadata"].get("labels") or {}).get(SERVICE_LABEL)
-        if service:
-            return who.namespace, service
-        # Of no service: it may ask as often as it likes, the API server is not asked again for a while.
+        return (who.namespace, service) if service else self._is_absent(who)
+
+    def _is_absent(self, who: PodIdentity) -> None:
+        """Remember a pod of no service, or of a namespace that is not served: the API server is not asked again soon."""
         while len(self._absent) >= MOST_ABSENT:
             del self._absent[next(iter(self._absent))]
         self._absent[who.uid] = time.monotonic() + ABSENT_S
-        return None
 
     async def _keys(self) -> bytes:
         return (await self._world.cluster.text("/openid/v1/jwks")).encode()

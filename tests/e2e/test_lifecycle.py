@@ -96,7 +96,7 @@ def test_an_operator_of_one_namespace_serves_that_one_and_may_do_nothing_elsewhe
             assert [operator.kubectl("auth", *words, check=False).strip() for words in asked] == ["yes", "no"]
         assert "tidegate-controller" not in operator.kubectl("get", "clusterrolebindings", "-o", "name")
     finally:
-        operator.upgrade("--set", "controller.watchNamespaces=null")
+        operator.upgrade()
     until("the other tuning", lambda: other.condition("fake", "Ready")["status"] == "True")
 
 

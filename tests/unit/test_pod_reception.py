@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from controller.errors import TemporaryError
-from controller.platforms.cluster_client import ClusterCallError
+from controller.platforms.cluster_client import ClusterCallError, ForbiddenError
 from controller.platforms.fake_cluster import FakeCluster
 from controller.platforms.place import ClusterFacts
 from controller.platforms.watched import Watched
@@ -114,6 +114,12 @@ async def test_who_shows_no_token_of_ours_is_refused(world, reception, desk, hea
 async def test_a_pod_of_a_service_that_is_not_tuned_is_told_so(world, reception, desk, service):
     world.watched.take_pod(pod(service=service), is_gone=False)
     world.cluster.put(POD, pod(service=service))
+    assert await reception.find(HEADER) is None
+    assert world.metrics.heartbeats == {"untuned": 1}
+
+
+async def test_a_pod_of_a_namespace_that_is_not_served_is_told_that_it_is_not_tuned(world, reception, desk):
+    world.cluster.refusal = ForbiddenError("cluster: answered 403: pods is forbidden", status=403)
     assert await reception.find(HEADER) is None
     assert world.metrics.heartbeats == {"untuned": 1}
 

@@ -9,7 +9,7 @@ release's namespace). Rights come before their binding, the binding before the h
 {{- $hook := include .hook $root }}
 {{- $labels := include "tidegate.labels" $root }}
 {{- $home := $root.Release.Namespace }}
-{{- $watched := $root.Subcharts.controller.Values.watchNamespaces | uniq }}
+{{- $watched := $root.Subcharts.controller.Values.watchNamespaces | default list | uniq }}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
