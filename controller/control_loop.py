@@ -18,7 +18,7 @@ from controller.errors import TemporaryError, TidegateError
 from controller.monitor.detection import default_detection
 from controller.monitor.journal import StateKeeper
 from controller.monitor.lookout import Look, Lookout, told
-from controller.optimizer.decision import Decision, decide, decide_silence, written
+from controller.optimizer.decision import Decision, as_applied, decide, decide_silence, written
 from controller.optimizer.reflex import (
     SCALE,
     Reflex,
@@ -109,7 +109,7 @@ class ControlLoop:
         if found is not None:
             await self._apply(self._decide(found, state, now_s))
         elif self._is_kept_for_nobody(state):
-            await self._apply(self._decide_silence(state, now_s))
+            await self._apply(self._decide_silence(state, now_s), is_again=self._is_silence_told)
             self._is_silence_told = True
         elif not self._search.is_busy:
             look = self._lookout.next_look(now_s, self.view.traffic, batches=self.view.profiler.batches)
@@ -200,11 +200,15 @@ class ControlLoop:
         reason = f"keep: {look.cause}; {why}"
         self._record(Decision(self.view.conditions(look, now_s), "keep", reason, state.config, {}, None))
 
-    async def _apply(self, decision: Decision) -> None:
+    async def _apply(self, decision: Decision, *, is_again: bool = False) -> None:
+        """Carry a decision out and record what came of it; one that comes again is recorded when something does."""
         if decision.action == "apply" and self._settings.mode == "apply":
             # What silence asks for is asked again by the silence itself.
             with self._looking_again() if decision.prediction is not None else contextlib.nullcontext():
-                await self._carry_out(decision.setting, decision.conditions.at_s)
+                applied = await self._carry_out(decision.setting, decision.conditions.at_s)
+            if is_again and not applied.changes:
+                return
+            decision = as_applied(decision, applied.changes)
         self._record(decision)
 
     async def _carry_out(self, setting: ServingConfig, now_s: float) -> Applied:

@@ -131,6 +131,19 @@ def decide_silence(conditions: Conditions, *, present: ServingConfig, least: int
     return Decision(conditions, "apply", reason, wanted, changes, None)
 
 
+def as_applied(decision: Decision, applied: Changes) -> Decision:
+    """Return what came of a decision: what the platform did not change, for its limits say so, waits."""
+    waiting = {name: old for name, (old, _) in decision.changes.items() if name not in applied}
+    if not waiting:
+        return decision
+    done = {name: pair for name, pair in decision.changes.items() if name in applied}
+    reason = f"{decision.reason}; not now: {', '.join(waiting)}"
+    if not done:
+        reason = reason.replace("apply: ", "keep: ", 1)
+    setting = replace(decision.setting, **waiting)
+    return replace(decision, action="apply" if done else "keep", reason=reason, setting=setting, changes=done)
+
+
 def _keep(
     result: SearchResult, conditions: Conditions, present: ServingConfig, why: str, *, is_outdated: bool = False
 ) -> Decision:

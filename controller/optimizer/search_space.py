@@ -6,6 +6,7 @@ that the sampler could have drawn itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,15 @@ _REAL = {"max_queue_delay_s", "target"}
 _UNBOUNDED = 1e9
 
 
+def _with_ends(name: str, grid: tuple[float, ...], bounds: tuple[float, float] | None) -> tuple[float, ...]:
+    """Return the values of a knob with the ends of the user's bounds among them, in rising order."""
+    if bounds is None:
+        return grid
+    low, high = bounds if name in _REAL else (math.ceil(bounds[0]), int(min(bounds[1], _UNBOUNDED)))
+    ends = {each for each in (low, high) if 0 < each < _UNBOUNDED}
+    return tuple(sorted({*grid, *ends}, key=lambda each: _rank(name, each)))
+
+
 def _rank(name: str, value: float) -> float:
     return _UNBOUNDED if name == "max_scale" and value == 0 else value
 
@@ -118,14 +128,14 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
         present: gives the settings that are not searched (fences, queue length, memory).
         shape: of an instance; bounds the scale.
         workers: worker processes that a server has started; more cannot be active.
-        bounds: of the user; a knob with one value left is fixed to it.
+        bounds: of the user; their ends may be tried beside the grid, and a knob with one value left is fixed to it.
         held: knobs that keep their present value whatever the bounds say.
         may_hold: whether more instances may be kept for traffic to come. Not in answer to an alarm: they would be
             ready when the burst is over, and then cost.
         may_roll: whether the bound of requests in parallel may be raised; it is never lowered, and none is introduced.
 
     Raises:
-        BadInputError: an unknown knob, or bounds with nothing of the grid inside.
+        BadInputError: an unknown knob, or bounds with nothing inside that is possible here.
     """
     unknown = set(bounds) - set(PRICE_OF_CHANGE)
     if unknown:
@@ -142,11 +152,12 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
         # No bound on the scale is a value of its own: it may be tried unless the user set a bound.
         inside = tuple(
             each
-            for each in grid
+            for each in _with_ends(name, grid, bounds.get(name))
             if low <= _rank(name, each) <= high and (least <= each <= most or (name == "max_scale" and each == 0))
         )
         if not inside:
-            raise BadInputError(f"bounds: {name} from {low:g} to {high:g} leaves nothing of {grid}; widen them")
+            held_by = f"{least:g} to {most:g} is possible here" if most < _UNBOUNDED else "nothing lies between"
+            raise BadInputError(f"bounds: {name} from {low:g} to {high:g}: {held_by}; widen them")
         if len(inside) > 1:
             values[name] = inside
         else:

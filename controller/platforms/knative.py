@@ -287,8 +287,10 @@ class KnativePlatform:
 
 
 def _taken_together(setting: dict[str, Any]) -> dict[str, Any]:
-    """Return a setting whose scale Knative does not refuse: min ≤ activation ≤ max; what is somebody else's stays."""
+    """Return a setting that Knative takes as it is: min ≤ activation ≤ max, target ≤ fence."""
     least, most, activation = (setting[name] for name in ("min_scale", "max_scale", "activation_scale"))
     if activation >= LEAST_ACTIVATION:
         least, most = min(least, activation), most and max(most, activation)
-    return setting | {"min_scale": min(least, most or least), "max_scale": most}
+    fence = setting["container_concurrency"]
+    target = min(setting["target"], fence or math.inf)  # it never aims above the fence
+    return setting | {"min_scale": min(least, most or least), "max_scale": most, "target": target}

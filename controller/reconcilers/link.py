@@ -103,7 +103,7 @@ class PodReception:
         return (who.namespace, service) if service else self._is_absent(who)
 
     def _is_absent(self, who: PodIdentity) -> None:
-        """Remember a pod of no service, or of a namespace that is not served: the API server is not asked again soon."""
+        """Remember a pod of no service, or of a namespace that is not served, so that the API server has its rest."""
         while len(self._absent) >= MOST_ABSENT:
             del self._absent[next(iter(self._absent))]
         self._absent[who.uid] = time.monotonic() + ABSENT_S

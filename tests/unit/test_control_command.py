@@ -65,12 +65,12 @@ def test_bounds_that_no_search_could_use_are_refused(text, message):
         parse_bounds(text)
 
 
-def test_bounds_with_nothing_of_the_grid_inside_are_refused_before_the_loop_runs(tmp_path, known_activator):
+def test_bounds_with_nothing_possible_inside_are_refused_before_the_loop_runs(tmp_path, known_activator):
     known_activator({"config": {}, "started_at_s": 1.0}, {"environment": TOLD})
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    arguments = parser.parse_args(["--run-folder", str(tmp_path), "--bounds", '{"max_scale": [5, 5]}'])
-    with pytest.raises(BadInputError, match="--bounds: max_scale from 5 to 5 leaves nothing of"):
+    arguments = parser.parse_args(["--run-folder", str(tmp_path), "--bounds", '{"workers": [7, 9]}'])
+    with pytest.raises(BadInputError, match="--bounds: workers from 7 to 9: 1 to 1 is possible here"):
         run(arguments)
 
 

@@ -306,6 +306,27 @@ async def test_a_service_that_left_zero_for_bursts_starts_several_instances_at_o
     assert sum(abs(row.started_s - 220) < 1 for row in rows) == 3
 
 
+class Limited(SimulatedPlatform):
+    """Makes no warm change before a minute has passed."""
+
+    async def apply(self, config):
+        state = await self.state()
+        return await super().apply(config if state.at_s >= 60 else state.config.with_prices(config, {"hot"}))
+
+
+async def test_what_a_platform_does_not_change_now_is_recorded_once_as_not_done(tmp_path):
+    short = Phases((Phase(10, PoissonProcess(20)), Phase(90, PoissonProcess(0.0))))
+    run = Rehearsal(tmp_path, short, duration_s=100, config=ServingConfig(min_scale=2), mode="apply", silence_s=15.0)
+    run.platform.__class__ = Limited
+    await run.run()
+    silence = [line for line in run.decisions if "no request" in line["reason"]]
+    assert [line["action"] for line in silence] == ["keep", "apply"]
+    assert silence[0]["reason"].endswith("not now: min_scale")
+    assert silence[0]["changes"] == {}
+    assert silence[1]["changes"] == {"min_scale": [2, 0]}
+    assert 60 <= silence[1]["at_s"] < 62
+
+
 async def test_on_a_shared_core_a_burst_moves_no_bounds(tmp_path):
     run = await Rehearsal(tmp_path, BURST, duration_s=40, cores=1.0, trials=8).run()
     assert not [line for line in run.decisions if "Little's law" in line["reason"]]

@@ -186,6 +186,12 @@ async def test_a_start_from_zero_is_written_at_zero_and_taken_away_as_no_annotat
     assert bench.annotations() == {MIN: "5"}
 
 
+async def test_a_target_above_the_fence_is_not_asked_for_again_and_again(bench):
+    bench.put_revision("s-1", fence=6)
+    applied = await bench.apply(target=8)
+    assert applied.changes == {}
+
+
 async def test_a_scale_that_knative_would_refuse_beside_the_start_from_zero_is_not_asked_for(bench):
     bench.put_revision("s-1", **{ACTIVATION: "3"})
     bench.put_service("s-1", **{ACTIVATION: "3"})

@@ -41,9 +41,18 @@ def test_in_answer_to_an_alarm_no_instances_are_held():
     assert space(may_hold=False, present=ServingConfig(min_scale=2)).values["min_scale"] == (0, 1, 2)
 
 
-def test_a_bound_with_nothing_of_the_grid_inside_is_refused():
-    with pytest.raises(BadInputError, match=r"max_batch_size from 9 to 15 leaves nothing"):
-        space({"max_batch_size": (9, 15)})
+def test_the_ends_of_the_users_bounds_may_be_tried():
+    searched = space({"max_batch_size": (9, 15), "max_scale": (5, 5), "max_queue_delay_s": (0.003, 0.004)})
+    assert searched.values["max_batch_size"] == (9, 15)
+    assert searched.values["max_queue_delay_s"] == (0.003, 0.004)
+    assert searched.fixed.max_scale == 5
+
+
+def test_a_bound_with_nothing_inside_that_is_possible_is_refused():
+    with pytest.raises(BadInputError, match=r"workers from 9 to 15: 1 to \d is possible here; widen them"):
+        space({"workers": (9, 15)})
+    with pytest.raises(BadInputError, match=r"max_batch_size from 9.2 to 9.8: nothing lies between"):
+        space({"max_batch_size": (9.2, 9.8)})
 
 
 def test_an_unknown_knob_is_refused():
