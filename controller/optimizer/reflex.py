@@ -28,8 +28,8 @@ SCALE = frozenset({"min_scale", "max_scale"})
 """The knobs that a burst moves."""
 UTILIZATION = 0.8
 """Share of what instances serve that is counted on; the rest serves what has queued up."""
-RISING_S, RISING_HEADROOM = 6.0, 1.0
-"""While the need rises, and so long after, the rate may not be seen in full: `max_scale` is twice the need, ..."""
+RISING_S, RISING_HEADROOM = 6.0, 2.0
+"""While the need rises, and so long after, the rate may be seen in part: `max_scale` is three times the need, ..."""
 HEADROOM = 0.1
 """... then so much above it."""
 LARGER, SMALLER = 1.15, 0.75

@@ -34,6 +34,9 @@ LEAST_RESIZE = 0.1
 """Cores; a smaller change of a pod's size is not worth a call for each pod."""
 REST_S = 5.0
 """Between two turns while the service is at zero and silent; what a watch tells ends the rest at once."""
+IDLE_S = 30.0
+"""The same while there is nothing to tune, which only a watch can change."""
+IDLE_REASONS = frozenset({"Suspended", "Released", "TargetMissing"})
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class Tuner:
         self._service = TunedService(document, world)
         self._teller = Teller(name, document, world)
         self._is_finalized = False
+        self._hindered = ""
+        """Why nothing was done in the last turn; the reason of the condition."""
         self._troubles = Troubles("tuning", name)
 
     def take(self, document: dict[str, Any]) -> None:
@@ -92,6 +97,7 @@ class Tuner:
     async def _turn(self) -> None:
         """See what is wanted and what is there, and act."""
         document, service = self._document, self._service
+        self._hindered = ""
         is_ours = FINALIZER in (document["metadata"].get("finalizers") or [])
         if document["metadata"].get("deletionTimestamp"):
             if is_ours:
@@ -101,19 +107,24 @@ class Tuner:
             if is_ours:
                 await self._release()
             words = f"spec.suspend is true and {RELEASE} is set; the service has its own settings"
-            await self._teller.write({}, [Aspect("Ready", "False", "Released", words)])
+            await self._hinder(Aspect("Ready", "False", "Released", words))
             return
         spec = read(InferenceTuningSpec, document["spec"], f"InferenceTuning {self._name[1]}: spec")
         if (hindrance := self._hindrance(spec)) is not None:
             self._leave_desk()
             self._world.metrics.objective_met.pop(self._name, None)
-            await self._teller.write({}, [hindrance])
+            await self._hinder(hindrance)
             return
         await service.restore()
         try:
             await self._tune(document, spec)
         finally:  # what failed later must not make us forget what was done before
             await service.save()
+
+    async def _hinder(self, hindrance: Aspect) -> None:
+        """Tell why nothing is done; there is no hurry to look again."""
+        await self._teller.write({}, [hindrance])
+        self._hindered = hindrance.reason
 
     async def _tune(self, document: dict[str, Any], spec: InferenceTuningSpec) -> None:
         """Let the loop decide, keep what is wanted in force, and tell."""
@@ -273,8 +284,11 @@ class Tuner:
     async def _rest(self, spent_s: float) -> None:
         """Wait for the next turn, or for what a watch tells."""
         changed = self._service.seen.changed
+        turn_s = REST_S if self._service.is_asleep() else TURN_S
+        if self._hindered in IDLE_REASONS:
+            turn_s = IDLE_S
         try:
-            async with asyncio.timeout(max(0.05, (REST_S if self._service.is_asleep() else TURN_S) - spent_s)):
+            async with asyncio.timeout(max(0.05, turn_s - spent_s)):
                 await changed.wait()
             changed.clear()
             await asyncio.sleep(0.05)  # what belongs together comes together

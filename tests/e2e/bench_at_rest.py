@@ -19,6 +19,8 @@ from typing import Any
 HOME = Path(os.environ.get("TIDEGATE_CLUSTER_HOME") or Path.home() / ".cache" / "tidegate" / "cluster")
 KUBECTL = (str(HOME / "bin" / "kubectl"), f"--kubeconfig={HOME / 'run' / 'admin.kubeconfig'}")
 NAMESPACE = "crowd"
+SETTLED_S = 30.0
+"""After so long the cluster has told of what was made."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,6 +56,7 @@ def cpu_s(pids: list[int]) -> float:
 
 
 def report(what: str, seconds: float) -> None:
+    time.sleep(SETTLED_S)
     pids = processes()
     began_s, before = time.monotonic(), cpu_s(pids)
     time.sleep(seconds)

@@ -41,7 +41,7 @@ def burst(at_s=0.0, rate_rps=100.0, **others):
 
 def test_a_burst_raises_the_lowest_scale_to_what_its_rate_needs_and_bounds_the_highest():
     _, bounds = run(burst(rate_rps=100))
-    assert bounds == ScaleBounds(7, 14)  # 100 / (0.8 x 20) = 6.25
+    assert bounds == ScaleBounds(7, 21)  # 100 / (0.8 x 20) = 6.25
 
 
 def test_once_the_rate_no_longer_rises_the_highest_scale_is_little_above_the_need():
@@ -78,12 +78,12 @@ def test_at_zero_in_a_burst_the_bounds_are_given_back():
 
 def test_the_lowest_scale_is_raised_no_further_than_pays_but_the_autoscaler_may_go_on():
     _, bounds = run(burst(most=4))
-    assert bounds == ScaleBounds(4, 14)
+    assert bounds == ScaleBounds(4, 21)
 
 
 def test_bounds_of_the_user_on_the_highest_scale_are_kept():
     assert run(burst(scale_bounds=(0, 5)))[1] == ScaleBounds(5, 5)
-    assert run(burst(scale_bounds=(20, 30)))[1] == ScaleBounds(7, 20)
+    assert run(burst(scale_bounds=(25, 30)))[1] == ScaleBounds(7, 25)
 
 
 def test_a_rate_that_stays_is_no_burst_and_the_bounds_are_given_back():
