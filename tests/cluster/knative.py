@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from places import MANIFESTS, kubectl
+from places import MANIFESTS, kubectl, wait_for_definitions
 from programs import module_folder
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def install() -> None:
     definitions, rest = MANIFESTS / "knative-definitions.yaml", MANIFESTS / "knative.yaml"
     render(definitions, rest)
     kubectl("apply", "--server-side", "-f", str(definitions))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    wait_for_definitions()
     kubectl("apply", "--server-side", "-f", str(rest))
     for namespace in DEPLOYED_IN:
         kubectl("-n", namespace, "wait", "--for=condition=Available", "deploy", "--all", "--timeout=180s")

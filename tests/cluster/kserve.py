@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from certificates import make_authority, sign
-from places import BIN, RUN, kubectl, run
+from places import BIN, RUN, kubectl, run, wait_for_definitions
 from programs import module_folder
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def install() -> None:
     manifest = folder / "kserve.yaml"
     manifest.write_text(yaml.safe_dump_all(_adapt(chart, folder)))
     kubectl("apply", "--server-side", "-f", str(definitions))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    wait_for_definitions()
     kubectl("apply", "--server-side", "-f", str(manifest))
     kubectl("-n", "kserve", "wait", "--for=condition=Available", "deploy", "--all", "--timeout=180s")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -22,6 +23,7 @@ CONTAINERD = Path("/run/tidegate-containerd")
 NETWORK = "tidegate-node"
 """Network namespace of the node; clients enter it with nsenter."""
 KUBECONFIG = RUN / "admin.kubeconfig"
+DEFINITIONS_S = 60.0
 
 
 class ClusterError(Exception):
@@ -91,3 +93,20 @@ def inside(*command: str | Path, text: str = "") -> str:
 def kubectl(*arguments: str, text: str = "") -> str:
     """Run kubectl against the cluster."""
     return inside(BIN / "kubectl", *arguments, text=text)
+
+
+def wait_for_definitions() -> None:
+    """Return when every definition of a resource is established.
+
+    kubectl gives up on one that has no conditions yet, and waits only for those that have.
+    """
+    until_s = time.monotonic() + DEFINITIONS_S
+    while True:
+        try:
+            kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={DEFINITIONS_S:.0f}s")
+        except ClusterError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.5)
+        else:
+            return

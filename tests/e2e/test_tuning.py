@@ -159,3 +159,29 @@ def test_cpu_is_resized_in_place(operator, namespace, until):
     until("the pod's new size", resized, 30)
     assert namespace.figures("load")["failures"] == {}
     assert namespace.revisions() == ["fake-00001"]
+
+
+def test_an_inference_service_with_real_weights_is_tuned_and_put_back(operator, namespace, until):
+    bounds = {"maxBatchSize": {"min": 2}, "maxScale": {"min": 2, "max": 2}, "containerConcurrency": {"min": 24}}
+    tuning = {"enabled": True, "objective": {"slo": {"latency": "500ms"}}, "rollout": {"manageTraffic": True}}
+    values = {"name": "distilbert", "server": {"maxBatchSize": 1}, "autoscaling": {"window": "10s"}}
+    values |= {"containerConcurrency": 12, "tuning": tuning}
+    namespace.install("distilbert", values, platform="kserve")
+    before = namespace.get("inferenceservice", "distilbert")["spec"]["predictor"]
+    namespace.load("load", "distilbert-predictor", rates=(20, 30), seconds=120, wait=False)
+    until("advice", lambda: namespace.status("distilbert")["decision"])
+    until("the rate in the status", lambda: float(namespace.status("distilbert")["arrivals"]["rate"].rstrip("/s")) > 0)
+    values["tuning"] |= {"mode": "Apply", "bounds": bounds}
+    namespace.install("distilbert", values, platform="kserve")
+    until("the settings in the pod", lambda: batch_size_in_force(namespace, "distilbert-predictor") > 1)
+    until("the end of the rollout", lambda: namespace.events("RolloutFinished"), 200)
+    # What lasts is in the InferenceService, what is warm lies over the Revision below it.
+    after = namespace.get("inferenceservice", "distilbert")["spec"]["predictor"]
+    assert {**after, "containerConcurrency": 12} == before
+    newest = namespace.get("ksvc", "distilbert-predictor")["status"]["latestReadyRevisionName"]
+    assert namespace.get("revision", newest)["spec"]["containerConcurrency"] == after["containerConcurrency"] == 24
+    until("the overlay", lambda: namespace.warm(newest)["autoscaling.knative.dev/max-scale"] == "2")
+    assert namespace.figures("load")["failures"] == {}
+    namespace.kubectl("delete", "inferencetuning", "distilbert", "--timeout=60s")
+    assert namespace.get("inferenceservice", "distilbert")["spec"]["predictor"] == before
+    namespace.wait_for_pods(0, "-l", "serving.knative.dev/service=distilbert-predictor")
