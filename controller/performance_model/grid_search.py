@@ -62,6 +62,12 @@ class Grid:
         """Return the delay of an index; index 0 is T = 0. Rounded, so that 30 steps of 0.01 print as 0.3."""
         return round(index * self.delay_step_s, 12)
 
+    def exists(self, n_memories: int) -> NDArray[np.bool_]:
+        """Return which of (delay index, memory, batch size - 1) are settings: T = 0 goes with B = 1 and no other."""
+        exists = np.ones((self.n_delays + 1, n_memories, self.max_batch_size), dtype=np.bool_)
+        exists[1:, :, 0], exists[0, :, 1:] = False, False
+        return exists
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -89,6 +95,10 @@ class GridSurface:
     def evaluated(self) -> int:
         """Number of settings."""
         return int(self.exists.sum())
+
+    def attained(self, t_s: float) -> NDArray[np.float64]:
+        """Return the share answered within t_s by every setting, same shape as the costs."""
+        return np.stack([delay.cdf(t_s, self.service) for delay in self.delays])
 
     def within(self, t_s: float, quantile: float, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return those candidates that answer a share of at least `quantile` within t_s."""
@@ -175,9 +185,7 @@ def tabulate_grid(
         ]
     )
     cost = np.stack([_costs(delay, calls) for delay in delays])
-    exists = np.ones_like(cost, dtype=np.bool_)
-    exists[1:, :, 0], exists[0, :, 1:] = False, False
-    return GridSurface(grid, service, cost, exists, tuple(delays))
+    return GridSurface(grid, service, cost, grid.exists(len(memories_mb)), tuple(delays))
 
 
 def _tabulate_delays(process: Map | PoissonProcess, n: int, grid: Grid) -> list[_Delay]:

@@ -1,0 +1,139 @@
+"""Ours on the law of BATCH's buffer: the exact model, the whole grid, decided again every few seconds and at alarms.
+
+Every second of arrivals goes through the project's detector. A decision takes the cheapest setting at the present rate
+that keeps the objective at that rate, at both ends of its credible interval, and at each level that traffic had in the
+last minutes, because a bursty law comes back to them before anybody can react. The quantile it plans for is the least
+of a ladder that keeps the windows: in a simulation at the present rate, and on the arrivals just seen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from controller.arrivals.detector import Detector
+from controller.baselines.attainment import RATE_STEP, cheapest, rate_place, worst
+from controller.baselines.judge import FORGIVEN_S
+from controller.baselines.replay import replay
+from controller.domain.slo import ALLOWED_VIOLATION_RATIO, window_violation_ratio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from controller.baselines.attainment import AttainmentTable
+    from controller.baselines.protocol import Past
+    from controller.performance_model.prediction import TimerSetting
+
+BIN_S = 1.0
+DECIDE_EVERY_S = 5.0
+"""Between two decisions where nothing alarms; a decision takes about a millisecond."""
+MEMORY_S = 600.0
+"""How long a level that traffic has left is still reckoned with."""
+SHORTEST_LEVEL_S = 2.0
+CREDIBLE = 2.0
+"""Standard errors of the present rate that are allowed for, either way."""
+LADDER = (0.970, 0.975, 0.980, 0.985, 0.990, 0.993, 0.996)
+"""Planning quantiles for an objective of 0.95: from 0.970, below which about half of the windows violate, upwards. For
+another quantile the distance to 1 is scaled."""
+PLANNED_RATIO = ALLOWED_VIOLATION_RATIO / 2
+"""Share of windows that may violate in a simulation; the other half is for what was not foreseen."""
+SIMULATED_ARRIVALS = 50_000
+CHECKED_ARRIVALS, LEAST_CHECKED = 4096, 1024
+"""Most and least of the present level's own arrivals on which a setting is tried before it is taken."""
+DOUBT = 2.5
+"""Standard errors by which those may miss the planning quantile; late requests come in batches."""
+
+
+class Tidegate:
+    """Decides from what the detector makes of the past.
+
+    Args:
+        table: what settings attain and cost.
+        rng: for the simulated arrivals, drawn once.
+    """
+
+    def __init__(self, table: AttainmentTable, rng: np.random.Generator) -> None:
+        self._table = table
+        self._unit = np.cumsum(rng.exponential(size=SIMULATED_ARRIVALS))
+        self._detector = Detector()
+        self._next_bin = 0
+        self._next_s = -math.inf
+        self._left: list[tuple[float, float]] = []
+        """Levels that traffic has left: when, and how many a second it was."""
+        self._simulated: dict[tuple[TimerSetting, int], float] = {}
+
+    @property
+    def period_s(self) -> float:
+        """Asked every second; most answers are the setting in force."""
+        return BIN_S
+
+    def decide(self, past: Past) -> TimerSetting:
+        """Return the setting for what comes."""
+        has_alarm = self._observe(past)
+        if not has_alarm and past.now_s < self._next_s:
+            return past.present
+        self._next_s = past.now_s + DECIDE_EVERY_S
+        rate_rps = self._detector.rate.rate_rps
+        return self._choose(past, rate_rps) if rate_rps > 0 else past.present
+
+    def _observe(self, past: Past) -> bool:
+        """Feed the detector with the seconds that are over; return whether it alarmed."""
+        end = math.floor(past.now_s / BIN_S + 1e-9)
+        edges = np.searchsorted(past.arrival_s, np.arange(self._next_bin, end + 1) * BIN_S)
+        alarmed = False
+        for count in np.diff(edges).tolist():
+            began = self._detector.rate.since_bin
+            for alarm in self._detector.update(count):
+                alarmed = True
+                if alarm.kind == "rate" and (alarm.change_bin - began) * BIN_S >= SHORTEST_LEVEL_S:
+                    self._left.append((alarm.change_bin * BIN_S, alarm.before))
+        self._next_bin = end
+        self._left = [each for each in self._left if each[0] > past.now_s - MEMORY_S]
+        return alarmed
+
+    def _choose(self, past: Past, rate_rps: float) -> TimerSetting:
+        table = self._table
+        laws = [table.at_rate(rate) for rate in self._rates(rate_rps)]
+        share, cost_usd = worst(laws), laws[0].cost_usd
+        present = table.index(past.present)
+        found = past.present
+        for step in LADDER:
+            quantile = 1 - (1 - step) * (1 - table.slo.quantile) / 0.05
+            found = table.setting(cheapest(cost_usd, share, quantile, present=present))
+            if self._keeps_windows(found, rate_rps) and self._holds_now(found, past, quantile):
+                break
+        return found
+
+    def _rates(self, rate_rps: float) -> list[float]:
+        """Return the rates to be prepared for, the present one first."""
+        seen_s = max(BIN_S, (self._next_bin - self._detector.rate.since_bin) * BIN_S)
+        error = math.sqrt(self._detector.dispersion.fano * rate_rps / seen_s)
+        low, high = max(rate_rps - CREDIBLE * error, rate_rps / 4), rate_rps + CREDIBLE * error
+        left = [rate for _, rate in self._left if rate > 0]
+        return [rate_rps, low, high, *left]
+
+    def _keeps_windows(self, setting: TimerSetting, rate_rps: float) -> bool:
+        """Say whether windows are kept in a simulation of Poisson arrivals at this rate."""
+        place = rate_place(rate_rps)
+        key = (setting, place)
+        if key not in self._simulated:
+            late = self._late(self._unit / RATE_STEP**place, setting)
+            self._simulated[key] = window_violation_ratio(late, self._table.slo.quantile)
+        return self._simulated[key] <= PLANNED_RATIO
+
+    def _holds_now(self, setting: TimerSetting, past: Past, quantile: float) -> bool:
+        """Say whether the latest arrivals of the present level would have been in time often enough."""
+        since = np.searchsorted(past.arrival_s, self._detector.rate.since_bin * BIN_S)
+        seen = past.arrival_s[max(int(since), past.arrival_s.size - CHECKED_ARRIVALS) :]
+        if seen.size < LEAST_CHECKED:
+            return True
+        error = math.sqrt(quantile * (1 - quantile) * setting.max_batch_size / seen.size)
+        return float(self._late(seen, setting).mean()) <= 1 - quantile + DOUBT * error
+
+    def _late(self, arrival_s: NDArray[np.float64], setting: TimerSetting) -> NDArray[np.bool_]:
+        calls = self._table.calls
+        batches = replay(arrival_s, [(0.0, setting)])
+        answered_s = batches.leaves_s + calls.seconds[calls.row(setting), batches.size - 1]
+        return np.repeat(answered_s, batches.size) - arrival_s > self._table.slo.bound_s + FORGIVEN_S
