@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "fit": "the arrival process behind a list of instants",
     "detect": "changes of rate or dispersion in a list of counts",
     "report": "the page and the figures of a run",
+    "reproduce": "a published system's figures, reproduced, and ours beside them",
 }
 MODULES = {"operator": "operate"}
 """Modules whose name differs from their command's: `operator` is one of Python's own."""

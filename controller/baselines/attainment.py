@@ -108,7 +108,12 @@ def rate_place(rate_rps: float) -> int:
 
 
 def cheapest(
-    cost_usd: NDArray[np.float64], share: NDArray[np.float32], quantile: float, *, present: int | None = None
+    cost_usd: NDArray[np.float64],
+    share: NDArray[np.float32],
+    quantile: float,
+    *,
+    present: int | None = None,
+    nearly: float = NEARLY,
 ) -> int:
     """Return the setting to take: inside the objective, nearly the cheapest, and of those the one that attains most.
 
@@ -117,11 +122,12 @@ def cheapest(
         share: same shape; attained at worst.
         quantile: planned for. Where nothing reaches it, the setting that attains most is taken.
         present: is kept while it is inside the objective and nearly the cheapest.
+        nearly: how much dearer than the cheapest, relatively, is still equal.
     """
     feasible = share >= quantile - ROUNDING
     if not feasible.any():
         return int(np.argmax(share))
-    least = float(cost_usd[feasible].min()) * (1 + NEARLY)
+    least = float(cost_usd[feasible].min()) * (1 + nearly)
     if present is not None and feasible[present] and cost_usd[present] <= least:
         return present
     near = feasible & (cost_usd <= least)

@@ -21,6 +21,8 @@ from controller.domain.slo import ALLOWED_VIOLATION_RATIO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from controller.baselines.attainment import AttainmentTable
     from controller.baselines.judge import Trial
     from controller.baselines.protocol import Past
@@ -76,15 +78,18 @@ class Scheduled:
         return self.settings[min(index, len(self.settings) - 1)]
 
 
-def every_second(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTable) -> Verdict:
-    """Return what the per-second oracle comes to: at each second the cheapest setting for the law that holds then."""
+def every_second(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTable, *, hourly: Verdict) -> Verdict:
+    """Return what the per-second oracle comes to: at each second the cheapest setting for the law that holds then.
+
+    Where it would be cheaper to change but once an hour, as `hourly` did, it does that.
+    """
     laws = _tabulate(stretches, table)
     starts = [each.from_s for each in stretches]
     seconds = np.arange(trial.from_s, trial.until_s, 1.0).tolist()
     held = [id(stretches[bisect_right(starts, second + 1e-9) - 1].law) for second in seconds]
 
     def attempt(quantile: float) -> Verdict:
-        best = {key: table.setting(cheapest(law.cost_usd, law.share, quantile)) for key, law in laws.items()}
+        best = {key: table.setting(_cheapest(law.cost_usd, law.share, quantile)) for key, law in laws.items()}
         return judge(Scheduled(trial.from_s, 1.0, tuple(best[key] for key in held)), trial)
 
     low, high = 0, len(LADDER) - 1
@@ -92,11 +97,11 @@ def every_second(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTa
     while low < high:
         middle = (low + high) // 2
         found = attempt(LADDER[middle])
-        if found.window_violation_ratio <= ALLOWED_VIOLATION_RATIO:
+        if _is_kept(found):
             best, high = found, middle
         else:
             low = middle + 1
-    return best
+    return min((best, hourly), key=lambda each: (not _is_kept(each), each.cost_per_request_usd))
 
 
 def every_hour(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTable) -> Verdict:
@@ -115,7 +120,7 @@ def every_hour(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTabl
         held, shares = [laws[key] for key in weights], np.array(list(weights.values()))
         cost_usd = shares @ np.stack([law.cost_usd for law in held])
         mean = (shares @ np.stack([law.share for law in held])).astype(np.float32)
-        tried = {cheapest(cost_usd, share, quantile) for quantile in LADDER for share in (mean, worst(held))}
+        tried = {_cheapest(cost_usd, share, quantile) for quantile in LADDER for share in (mean, worst(held))}
         chosen.append(_best([table.setting(index) for index in sorted(tried)], part))
     return judge(Scheduled(trial.from_s, HOUR_S, tuple(chosen)), trial)
 
@@ -123,10 +128,19 @@ def every_hour(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTabl
 def _best(settings: Sequence[TimerSetting], trial: Trial) -> TimerSetting:
     """Return the cheapest setting that keeps the windows of a trial, or the one that comes closest."""
     verdicts = [(judge(Fixed(setting), trial), setting) for setting in settings]
-    kept = [each for each in verdicts if each[0].window_violation_ratio <= ALLOWED_VIOLATION_RATIO]
+    kept = [each for each in verdicts if _is_kept(each[0])]
     if kept:
         return min(kept, key=lambda each: each[0].cost_per_request_usd)[1]
     return min(verdicts, key=lambda each: (each[0].window_violation_ratio, each[0].cost_per_request_usd))[1]
+
+
+def _is_kept(verdict: Verdict) -> bool:
+    return verdict.window_violation_ratio <= ALLOWED_VIOLATION_RATIO
+
+
+def _cheapest(cost_usd: NDArray[np.float64], share: NDArray[np.float32], quantile: float) -> int:
+    """Return the cheapest setting to the last digit: an oracle needs no reserve."""
+    return cheapest(cost_usd, share, quantile, nearly=0.0)
 
 
 def _tabulate(stretches: Sequence[Stretch], table: AttainmentTable) -> dict[int, Attainment]:

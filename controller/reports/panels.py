@@ -17,6 +17,9 @@ AXIS_PX = 34.0
 """Height of the time axis with its labels."""
 TITLE_PX = 20.0
 """Height of the line of words above a panel."""
+TIME_UNITS = (("h", 3600), ("min", 60), ("s", 0))
+LEAST_UNITS = 10
+"""A unit is used on a time axis that is longer than so many of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,9 @@ def draw_time_axis(drawing: Drawing, paper: Sheet, y: float) -> None:
     """Draw the time axis under the last panel of a figure."""
     drawing.line((paper.left, y), (paper.right, y), "axis")
     ticks = paper.time.time_ticks(5 if paper.is_narrow else 11)
-    in_minutes = paper.time.high > 600
+    unit, unit_s = next(each for each in TIME_UNITS if paper.time.high > LEAST_UNITS * each[1])
     for tick in ticks:
         x = paper.time.at(tick)
         drawing.line((x, y), (x, y + 4), "axis")
-        label = f"{tick / 60:g}" if in_minutes else f"{tick:g}"
-        unit = (" min" if in_minutes else " s") if tick == ticks[-1] else ""
-        drawing.text(min(x, paper.right - 8), y + 17, label + unit, "middle")
+        label = f"{tick / unit_s:g}" + (f" {unit}" if tick == ticks[-1] else "")
+        drawing.text(min(x, paper.right - 8), y + 17, label, "middle")

@@ -1,6 +1,7 @@
 """Ours on the law of BATCH's buffer, and the oracles beside it: what is remembered, planned for and kept."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,11 +165,22 @@ def test_a_schedule_is_followed():
 def test_oracles_keep_the_windows_and_the_one_that_knows_each_second_is_the_cheaper(rng):
     arrivals, stretches = in_turn([QUIET, BUSY] * 4, 150, rng)
     trial = Trial(arrivals, 300.0, 1200.0, CALLS, SLO)
-    second, hour = every_second(trial, stretches, TABLE), every_hour(trial, stretches, TABLE)
+    hour = every_hour(trial, stretches, TABLE)
+    second = every_second(trial, stretches, TABLE, hourly=hour)
     assert second.window_violation_ratio <= 0.05
     assert hour.window_violation_ratio <= 0.05
-    assert second.cost_per_request_usd <= hour.cost_per_request_usd
+    assert second.cost_per_request_usd < hour.cost_per_request_usd
     assert len(hour.changes) == 1
+    assert len(second.changes) == 6
+
+
+def test_the_oracle_of_seconds_changes_once_an_hour_where_that_is_cheaper(rng):
+    arrivals, stretches = in_turn([QUIET, BUSY] * 4, 150, rng)
+    trial = Trial(arrivals, 300.0, 1200.0, CALLS, SLO)
+    cheap = judge(Fixed(TimerSetting(max_batch_size=8, max_queue_delay_s=0.3, memory_mb=1280)), trial)
+    assert every_second(trial, stretches, TABLE, hourly=cheap) is not cheap
+    hourly = replace(cheap, window_violation_ratio=0.05)
+    assert every_second(trial, stretches, TABLE, hourly=hourly) is hourly
 
 
 def test_the_hourly_oracle_beats_every_fixed_setting_that_it_tried_at_one_rate(rng):
