@@ -66,7 +66,7 @@ class AttainmentTable:
         self._prices = prices
         self._exists = grid.exists(len(calls.memories_mb))
         self._places: list[list[int]] = np.argwhere(self._exists).tolist()
-        self._by_rate: dict[int, Attainment] = {}
+        self._by_rate: dict[float, Attainment] = {}
 
     def of(self, law: PoissonProcess | Map) -> Attainment:
         """Return what every setting attains under a law."""
@@ -77,12 +77,17 @@ class AttainmentTable:
         share = surface.attained(self.slo.bound_s * (1 + BOUND_TOLERANCE))
         return Attainment(share[self._exists].astype(np.float32), surface.cost_usd[self._exists])
 
+    @property
+    def n_settings(self) -> int:
+        """Settings of the grid."""
+        return len(self._places)
+
     def at_rate(self, rate_rps: float) -> Attainment:
         """Return the same for Poisson arrivals at about this rate, computed once."""
-        place = rate_place(rate_rps)
-        if place not in self._by_rate:
-            self._by_rate[place] = self.of(PoissonProcess(RATE_STEP**place))
-        return self._by_rate[place]
+        rate_rps = on_grid(rate_rps)
+        if rate_rps not in self._by_rate:
+            self._by_rate[rate_rps] = self.of(PoissonProcess(rate_rps))
+        return self._by_rate[rate_rps]
 
     def setting(self, index: int) -> TimerSetting:
         """Return the setting behind an index of an `Attainment`'s arrays."""
@@ -102,9 +107,9 @@ class AttainmentTable:
         return found if is_known and self.grid.delay_s(delay) == setting.max_queue_delay_s else None
 
 
-def rate_place(rate_rps: float) -> int:
-    """Return the nearest place of a rate on the geometric grid: `RATE_STEP` to this power."""
-    return round(math.log(rate_rps) / math.log(RATE_STEP))
+def on_grid(rate_rps: float) -> float:
+    """Return the nearest rate of the geometric grid, a power of `RATE_STEP`; one that is on it is returned as it is."""
+    return RATE_STEP ** round(math.log(rate_rps) / math.log(RATE_STEP))
 
 
 def cheapest(

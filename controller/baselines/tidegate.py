@@ -1,20 +1,21 @@
 """Ours on the law of BATCH's buffer: the exact model, the whole grid, decided again every few seconds and at alarms.
 
-Every second of arrivals goes through the project's detector. A decision takes the cheapest setting at the present rate
-that keeps the objective at that rate, at both ends of its credible interval, and at each level that traffic had in the
-last minutes, because a bursty law comes back to them before anybody can react. The quantile it plans for is the least
+Every second of arrivals goes through the project's detector. A decision takes the cheapest setting for the present rate
+and for what may follow before it is noticed, that keeps the objective at that rate, at both ends of its credible
+interval, and at each level that traffic had in the last minutes, because a bursty law comes back to them. The quantile it plans for is the least
 of a ladder that keeps the windows: in a simulation at the present rate, and on the arrivals just seen.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from controller.arrivals.detector import Detector
-from controller.baselines.attainment import RATE_STEP, cheapest, rate_place, worst
+from controller.baselines.attainment import cheapest, on_grid, worst
 from controller.baselines.judge import FORGIVEN_S
 from controller.baselines.replay import replay
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO, window_violation_ratio
@@ -32,6 +33,8 @@ DECIDE_EVERY_S = 5.0
 MEMORY_S = 600.0
 """How long a level that traffic has left is still reckoned with."""
 SHORTEST_LEVEL_S = 2.0
+REACTION_S = 3.0
+"""From a change to the next setting: the detector's median delay for a doubled rate (docs/performance-model.md)."""
 CREDIBLE = 2.0
 """Standard errors of the present rate that are allowed for, either way."""
 LADDER = (0.970, 0.975, 0.980, 0.985, 0.990, 0.993, 0.996)
@@ -62,7 +65,7 @@ class Tidegate:
         self._next_s = -math.inf
         self._left: list[tuple[float, float]] = []
         """Levels that traffic has left: when, and how many a second it was."""
-        self._simulated: dict[tuple[TimerSetting, int], float] = {}
+        self._simulated: dict[tuple[TimerSetting, float], float] = {}
 
     @property
     def period_s(self) -> float:
@@ -95,9 +98,8 @@ class Tidegate:
 
     def _choose(self, past: Past, rate_rps: float) -> TimerSetting:
         table = self._table
-        laws = [table.at_rate(rate) for rate in self._rates(rate_rps)]
-        share, cost_usd = worst(laws), laws[0].cost_usd
-        present = table.index(past.present)
+        share = worst([table.at_rate(rate) for rate in self._rates(rate_rps)])
+        cost_usd, present = self._cost_usd(rate_rps), table.index(past.present)
         found = past.present
         for step in LADDER:
             quantile = 1 - (1 - step) * (1 - table.slo.quantile) / 0.05
@@ -106,20 +108,41 @@ class Tidegate:
                 break
         return found
 
-    def _rates(self, rate_rps: float) -> list[float]:
-        """Return the rates to be prepared for, the present one first."""
+    def _rates(self, rate_rps: float) -> set[float]:
+        """Return the rates to be prepared for: the present one with its credible interval, and levels left lately."""
         seen_s = max(BIN_S, (self._next_bin - self._detector.rate.since_bin) * BIN_S)
         error = math.sqrt(self._detector.dispersion.fano * rate_rps / seen_s)
         low, high = max(rate_rps - CREDIBLE * error, rate_rps / 4), rate_rps + CREDIBLE * error
-        left = [rate for _, rate in self._left if rate > 0]
-        return [rate_rps, low, high, *left]
+        return {on_grid(rate) for rate in (rate_rps, low, high, *self._levels())}
+
+    def _levels(self) -> list[float]:
+        return [rate for _, rate in self._left if rate > 0]
+
+    def _cost_usd(self, rate_rps: float) -> NDArray[np.float64]:
+        """Return the mean cost of a request while a setting is in force, shape (n_settings,).
+
+        It serves the present level for as long as levels last, and then, until the change is noticed, one of those
+        that traffic had before. Where phases are short that counts: at 10 and 120 a second in turn, three seconds of
+        the busy phase are more requests than twenty of the quiet one.
+        """
+        levels = self._levels()
+        if not levels:
+            return self._table.at_rate(rate_rps).cost_usd
+        dwell_s = MEMORY_S / len(self._left)
+        weights = defaultdict(float, {on_grid(rate_rps): rate_rps * dwell_s})
+        for rate in levels:
+            weights[on_grid(rate)] += rate * REACTION_S / len(levels)
+        total = sum(weights.values())
+        return sum(
+            (self._table.at_rate(rate).cost_usd * (weight / total) for rate, weight in weights.items()),
+            start=np.zeros(self._table.n_settings),
+        )
 
     def _keeps_windows(self, setting: TimerSetting, rate_rps: float) -> bool:
         """Say whether windows are kept in a simulation of Poisson arrivals at this rate."""
-        place = rate_place(rate_rps)
-        key = (setting, place)
+        key = (setting, on_grid(rate_rps))
         if key not in self._simulated:
-            late = self._late(self._unit / RATE_STEP**place, setting)
+            late = self._late(self._unit / key[1], setting)
             self._simulated[key] = window_violation_ratio(late, self._table.slo.quantile)
         return self._simulated[key] <= PLANNED_RATIO
 

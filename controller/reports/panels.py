@@ -17,7 +17,7 @@ AXIS_PX = 34.0
 """Height of the time axis with its labels."""
 TITLE_PX = 20.0
 """Height of the line of words above a panel."""
-TIME_UNITS = (("h", 3600), ("min", 60), ("s", 0))
+TIME_UNITS = (("h", 3600), ("min", 60))
 LEAST_UNITS = 10
 """A unit is used on a time axis that is longer than so many of it."""
 
@@ -93,7 +93,7 @@ def draw_time_axis(drawing: Drawing, paper: Sheet, y: float) -> None:
     """Draw the time axis under the last panel of a figure."""
     drawing.line((paper.left, y), (paper.right, y), "axis")
     ticks = paper.time.time_ticks(5 if paper.is_narrow else 11)
-    unit, unit_s = next(each for each in TIME_UNITS if paper.time.high > LEAST_UNITS * each[1])
+    unit, unit_s = next((each for each in TIME_UNITS if paper.time.high > LEAST_UNITS * each[1]), ("s", 1))
     for tick in ticks:
         x = paper.time.at(tick)
         drawing.line((x, y), (x, y + 4), "axis")

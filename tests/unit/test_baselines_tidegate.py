@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.baselines.attainment import NEARLY, RATE_STEP, Attainment, AttainmentTable, cheapest, rate_place, worst
+from controller.baselines.attainment import NEARLY, RATE_STEP, Attainment, AttainmentTable, cheapest, on_grid, worst
 from controller.baselines.call_table import tabulate_calls
 from controller.baselines.fixed import Fixed, Frozen
 from controller.baselines.judge import Trial, judge
@@ -49,7 +49,7 @@ def ask(policy, arrival_s, now_s, present=CALLS.unbatched):
 def test_a_remembered_law_is_the_exact_one():
     found = TABLE.at_rate(20.0)
     index = TABLE.index(TimerSetting(max_batch_size=5, max_queue_delay_s=0.12, memory_mb=3008))
-    arrivals = PoissonProcess(RATE_STEP ** rate_place(20.0))
+    arrivals = PoissonProcess(on_grid(20.0))
     law = BatchQueue.solve(arrivals, max_batch_size=5, max_queue_delay_s=0.12)
     seconds = service_law(LIGHT, 5)
     assert found.share[index] == pytest.approx(LatencyLaw(law, seconds).cdf(0.3), abs=1e-5)
@@ -141,6 +141,24 @@ def test_a_level_that_traffic_has_left_is_still_reckoned_with(rng):
     quiet = TABLE.at_rate(10.0).share
     assert quiet[soon] >= 0.97 - 1e-3
     assert TABLE.at_rate(120.0).cost_usd[later] <= TABLE.at_rate(120.0).cost_usd[soon]
+
+
+def test_the_cost_of_a_quiet_phase_knows_the_busy_ones_that_end_it(rng):
+    # Thirty quiet seconds are 300 requests, the three busy ones until the change is noticed 360 more.
+    policy = tidegate()
+    arrivals, _ = in_turn([QUIET, BUSY] * 10 + [QUIET], 30, rng)
+    ask(policy, arrivals, 610.0)
+    alone, both = TABLE.at_rate(10.0).cost_usd, policy._cost_usd(10.0)
+    busy = TABLE.at_rate(120.0).cost_usd
+    inside = (np.minimum(alone, busy) <= both + 1e-12) & (both <= np.maximum(alone, busy) + 1e-12)
+    assert inside.mean() > 0.99
+    assert not np.allclose(both, alone, rtol=1e-3)
+
+
+def test_without_a_level_left_the_cost_is_that_of_the_present_rate(rng):
+    policy = tidegate()
+    ask(policy, sample_arrivals(QUIET, duration_s=60, rng=rng), 60.0)
+    assert policy._cost_usd(10.0) is TABLE.at_rate(10.0).cost_usd
 
 
 def test_bursts_are_followed_inside_the_objective_and_cheaper_than_frozen(rng):
