@@ -2,8 +2,9 @@
 
 Every second of arrivals goes through the project's detector. A decision takes the cheapest setting for the present rate
 and for what may follow before it is noticed, that keeps the objective at that rate, at both ends of its credible
-interval, and at each level that traffic had in the last minutes, because a bursty law comes back to them. The quantile it plans for is the least
-of a ladder that keeps the windows: in a simulation at the present rate, and on the arrivals just seen.
+interval, and at each level that traffic had in the last minutes, because a bursty law comes back to them. The quantile
+it plans for is the least of a ladder that keeps the windows: in a simulation at the present rate, and on the arrivals
+just seen.
 """
 
 from __future__ import annotations
