@@ -102,7 +102,7 @@ def _claim_rows(outcomes: list[Outcome]) -> Iterator[Row]:
             quantity=f"cost saved against {design}",
             unit="%",
             design=PUBLISHED,
-            published=(100 * facts.SAVING[0], 100 * facts.SAVING[1]),
+            published=facts.SAVING_PERCENT,
             reproduced=100 * (1 - theirs.usd_per_million / unbatched),
             ours=100 * (1 - ours.usd_per_million / unbatched),
             trace=trace,

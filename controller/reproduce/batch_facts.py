@@ -92,7 +92,7 @@ DECISION_S = (0.0, 10.0)
 """Less than ten seconds a decision (section V)."""
 HOST_USD_A_DAY = (0.0, 0.14)
 """Less than 0.14 USD a day for the host of the optimiser (section V)."""
-SAVING = (0.5, 0.5)
+SAVING_PERCENT = (50.0, 50.0)
 """"Decreases the cost of maintaining the system by 50 %" (section VII); the paper does not say against what."""
-LAW_ERROR = (0.0826, 0.0826)
+LAW_ERROR_PERCENT = (8.26, 8.26)
 """Mean error over quantiles, ResNet-v2, B = 20, T = 10 ms, 3008 MB, an MMPP; against Lambda, with its noise."""

@@ -62,7 +62,7 @@ def law_rows(rng: np.random.Generator) -> Iterator[Row]:
             unit="%",
             design="BATCH's law",
             batch_size=size,
-            published=(facts.LAW_ERROR[0] * 100, facts.LAW_ERROR[1] * 100) if place == 0 else None,
+            published=facts.LAW_ERROR_PERCENT if place == 0 else None,
             reproduced=100 * float(np.abs(theirs / seen - 1).mean()),
             ours=100 * float(np.abs(ours / seen - 1).mean()),
             trace=trace,
