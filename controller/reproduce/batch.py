@@ -67,12 +67,13 @@ def reproduce(folder: Path, contest: Iterable[Bout], *, seed: int, tell: Callabl
     outcomes: list[Outcome] = []
     figures = ["batch-contest.svg"]
     for bout in contest:
-        windows: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        windows: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]] = {}
         for design, verdict in bout.verdicts(partial(_tell_step, tell, bout)):
             outcomes.append(bout.outcome(design, verdict))
             if design in (OURS, PUBLISHED):
                 trial = bout.trial
-                windows[design] = window_quantiles(trial.judged, verdict.latency_s, trial.slo.quantile)
+                at_s, quantile_s = window_quantiles(trial.judged, verdict.latency_s, trial.slo.quantile)
+                windows[design] = (at_s, quantile_s, verdict.window_violation_ratio)
         if _is_shown(bout):
             write_whole(folder / "batch-day.svg", day_figure(bout, windows))
             figures.append("batch-day.svg")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
+from controller.reports import formats
 from controller.reports.drawing import Drawing, Scale, steps
 from controller.reports.panels import AXIS_PX, TITLE_PX, WIDE_PX, draw_time_axis, draw_title, draw_values, sheet
 from controller.reproduce.batch_contest import FROZEN, OURS, PUBLISHED, RELEASED, SECOND
@@ -59,12 +60,12 @@ def contest_figure(outcomes: Sequence[Outcome]) -> str:
     return _standalone(drawing)
 
 
-def day_figure(bout: Bout, windows: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> str:
+def day_figure(bout: Bout, windows: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]) -> str:
     """Return the text of an SVG: arrivals, and the quantile of each window under BATCH and under ours.
 
     Args:
         bout: gives arrivals and the objective.
-        windows: by design, (when the last request of a window came, quantile of the window in s).
+        windows: by design, (when the last request of a window came, quantile of the window in s, share violated).
     """
     trial, slo = bout.trial, bout.trial.slo
     paper = sheet(WIDE_PX, trial.until_s - trial.from_s)
@@ -81,14 +82,11 @@ def day_figure(bout: Bout, windows: Mapping[str, tuple[NDArray[np.float64], NDAr
     drawing.area(paper.time.px(x), rate.px(y), floor, "ink-area")
     drawing.polyline(paper.time.px(x), rate.px(y), "ink-line")
     top = floor + 14
-    highest = max(float(np.max(values)) for _, values in windows.values())
-    for design, (at_s, quantile_s) in windows.items():
+    highest = max(float(np.max(values)) for _, values, _ in windows.values())
+    for design, (at_s, quantile_s, ratio) in windows.items():
         scale = Scale(0.0, max(highest, slo.bound_s) * 1.05, top + TITLE_PX + PANEL_PX, top + TITLE_PX)
-        late = float((quantile_s > slo.bound_s).mean())
-        words = (
-            f"{design}: p{slo.quantile * 100:g} of 256 arrivals, s",
-            f"{late:.0%} of windows beyond {slo.bound_s:g} s",
-        )
+        note = f"{formats.share(ratio)} of windows beyond {slo.bound_s:g} s"
+        words = (f"{design}: p{slo.quantile * 100:g} of 256 arrivals, s", note)
         draw_title(drawing, paper, top, words, MARKS[design])
         draw_values(drawing, paper, scale, [(tick, f"{tick:g}") for tick in scale.ticks(3)])
         px, py = paper.time.px(at_s - trial.from_s), scale.px(quantile_s)
