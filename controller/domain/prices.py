@@ -32,6 +32,13 @@ class ClusterPrices:
 
 
 @dataclass(frozen=True, slots=True)
+class StepFunctionsPrices:
+    """Prices of AWS Step Functions, Standard workflows; a retry is a transition too."""
+
+    transition_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """One price list."""
 
@@ -39,6 +46,8 @@ class Prices:
     lambda_x86: LambdaPrices
     lambda_arm: LambdaPrices
     cluster: ClusterPrices
+    step_functions: StepFunctionsPrices | None = None
+    """None in lists that were written before it was asked for."""
 
 
 def load_prices(name: str = DEFAULT_PRICE_LIST) -> Prices:
@@ -56,6 +65,7 @@ def load_prices(name: str = DEFAULT_PRICE_LIST) -> Prices:
         lambda_x86=_lambda_prices(document.get("lambda_x86"), f"{path}: lambda_x86"),
         lambda_arm=_lambda_prices(document.get("lambda_arm"), f"{path}: lambda_arm"),
         cluster=cluster_prices(document.get("cluster"), f"{path}: cluster"),
+        step_functions=_step_functions_prices(document.get("step_functions"), f"{path}: step_functions"),
     )
 
 
@@ -66,6 +76,12 @@ def _lambda_prices(document: object, where: str) -> LambdaPrices:
         request_usd=get_number(fields, "request_usd", where, above=0),
         granularity_s=get_number(fields, "granularity_s", where, above=0),
     )
+
+
+def _step_functions_prices(document: object, where: str) -> StepFunctionsPrices | None:
+    if document is None:
+        return None
+    return StepFunctionsPrices(get_number(as_object(document, where), "transition_usd", where, above=0))
 
 
 def cluster_prices(document: object, where: str) -> ClusterPrices:

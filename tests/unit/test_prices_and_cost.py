@@ -17,14 +17,17 @@ def test_the_default_list_has_lambda_and_cluster_prices():
     assert prices.lambda_x86.gb_second_usd == pytest.approx(1.66667e-5)
     assert prices.lambda_arm.gb_second_usd < prices.lambda_x86.gb_second_usd
     assert prices.cluster.vcpu_second_usd == pytest.approx(1.33e-5)
+    assert prices.step_functions.transition_usd == pytest.approx(2.5e-5)
 
 
 def test_ones_own_price_list_is_a_file(tmp_path):
     document = json.loads((load_prices.__globals__["PRICE_LISTS"] / "2026-09.json").read_text())
     document["cluster"]["vcpu_second_usd"] = 1.0
     path = tmp_path / "mine.json"
+    del document["step_functions"]
     path.write_text(json.dumps(document))
     assert load_prices(str(path)).cluster.vcpu_second_usd == 1.0
+    assert load_prices(str(path)).step_functions is None
 
 
 def test_a_list_with_a_missing_price_is_refused(tmp_path):
