@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.special import ndtri
 
-from controller.performance_model.poisson_calls import CallTimes
 from controller.domain.function_times import FunctionSample
+from controller.performance_model.poisson_calls import CallTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from controller.domain.function_grid import FunctionGrid
-    from controller.performance_model.poisson_calls import CallLoad
     from controller.domain.function_times import FunctionSample
+    from controller.performance_model.poisson_calls import CallLoad
 
 LATENCY_UNIT_S = 0.4
 SLOT_S = 300.0

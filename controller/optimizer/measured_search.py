@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit
 
 from controller.domain.function_grid import FunctionGrid, FunctionSetting
 from controller.domain.function_times import FunctionBelief, FunctionSample
-from controller.domain.prices import LambdaPrices
 from controller.errors import NothingFeasibleError
 from controller.performance_model.poisson_calls import CallLoad, CallTimes, predict_calls
+
+if TYPE_CHECKING:
+    from controller.domain.prices import LambdaPrices
 
 Fit = Callable[[Sequence[FunctionSample], FunctionGrid], FunctionBelief]
 Measure = Callable[[FunctionSetting], FunctionSample]
@@ -162,7 +165,7 @@ _Choice = tuple[int, float, float, float]
 
 
 def _with_enough_memory(wanted: FunctionSetting, belief: FunctionBelief, grid: FunctionGrid) -> FunctionSetting:
-    """Return the setting with more memory where it would run out of it, or with less to hold where no memory will do."""
+    """Return the setting with more memory where it would run out of it, or with less to hold."""
     fits = belief.fits[:, wanted.processes - 1, :]
     b = wanted.per_process
     while b > 1 and not fits[b - 1].any():

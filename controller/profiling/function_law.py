@@ -4,10 +4,10 @@ White box first: with x vCPUs per process, a full call of b requests per process
 
     L(b, c, m) = o + f / min(1, x) + w b / min(1, x) + v b / x,    x = m / 1769 / c,
 
-all coefficients at least 0: what CPU does not speed up, loading and hand-over, requests on one core, and requests on all
-that the function has. A Gaussian process then corrects the relative error of that law: its covariance holds the law's
-own coefficients as uncertain and a smooth part for what the law does not say, so that error bars grow away from what
-was measured.
+all coefficients at least 0: what CPU does not speed up, loading and hand-over, requests on one core, and requests on
+all that the function has. A Gaussian process then corrects the relative error of that law: its covariance holds the
+law's own coefficients as uncertain and a smooth part for what the law does not say, so that error bars grow away from
+what was measured.
 """
 
 from __future__ import annotations
