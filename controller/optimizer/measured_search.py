@@ -16,9 +16,12 @@ from scipy.special import stdtrit
 from controller.domain.function_grid import FunctionGrid, FunctionSetting
 from controller.domain.function_times import FunctionBelief, FunctionSample
 from controller.errors import NothingFeasibleError
-from controller.performance_model.poisson_calls import CallLoad, CallTimes, predict_calls
+from controller.performance_model.cheapest_calls import CheapestCalls, Punctuality, find_cheapest
+from controller.performance_model.poisson_calls import CallLoad, CallTable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from controller.domain.prices import LambdaPrices
 
 Fit = Callable[[Sequence[FunctionSample], FunctionGrid], FunctionBelief]
@@ -26,6 +29,8 @@ Measure = Callable[[FunctionSetting], FunctionSample]
 
 LATE_ALLOWED = 0.05
 """Share of requests beyond the bound where the objective is a p95."""
+STRETCH = 1.25
+"""The fit has followed the calls that it was made from; their distance to it is widened by this."""
 LATE_PLANNED = 0.035
 """What a setting may be predicted to have: noise is known from a dozen calls."""
 CAUTION = 1.5
@@ -50,17 +55,13 @@ class FoundSetting:
     """What a search returns.
 
     Attributes:
-        place: of the cheapest safe setting on the flattened grid.
-        timeout_s: wait after a call's first request.
-        cost_usd: predicted, of a request.
-        late_share: predicted, cautiously.
-        evaluations: settings that were measured.
+        setting: the cheapest that is safe.
+        calls: its place, timeout, cost and lateness, predicted cautiously.
+        evaluations: settings that were measured, repetitions included.
     """
 
-    place: int
-    timeout_s: float
-    cost_usd: float
-    late_share: float
+    setting: FunctionSetting
+    calls: CheapestCalls
     evaluations: int
 
 
@@ -102,19 +103,19 @@ class MeasuredSearch:
         samples = self._profile()
         while True:
             belief = self.fit(samples, self.grid)
-            safe = self._best(belief, load, -CAUTION, LATE_PLANNED)
+            safe = self._cheapest(belief, load, _SAFE)
             if len(samples) >= evaluations:
                 break
-            wanted = safe[0]
-            if len(samples) < evaluations - VERIFICATIONS or not np.isfinite(safe[2]):
-                wanted = self._worth_trying(belief, load, safe, samples)
-            samples.append(self.measure(self.grid.setting(wanted)))
-        place, timeout_s, cost_usd, late_share = safe
-        if not np.isfinite(cost_usd):
+            is_last = len(samples) >= evaluations - VERIFICATIONS
+            wanted = safe if is_last and safe else self._worth_trying(belief, load, safe, samples)
+            if wanted is None:
+                break
+            samples.append(self.measure(self.grid.setting(wanted.place)))
+        if safe is None:
             raise NothingFeasibleError(
                 f"objective: no setting is predicted to answer 95 % within {load.bound_s:g} s at {load.rate_rps:g}/s"
             )
-        return FoundSetting(place, timeout_s, cost_usd, late_share, len(samples))
+        return FoundSetting(self.grid.setting(safe.place), safe, len(samples))
 
     def _profile(self) -> list[FunctionSample]:
         samples: list[FunctionSample] = []
@@ -126,42 +127,43 @@ class MeasuredSearch:
         return samples
 
     def _worth_trying(
-        self, belief: FunctionBelief, load: CallLoad, safe: _Choice, samples: Sequence[FunctionSample]
-    ) -> int:
-        """Return the place of what may be cheaper than the safe one, else of that one."""
+        self, belief: FunctionBelief, load: CallLoad, safe: CheapestCalls | None, samples: Sequence[FunctionSample]
+    ) -> CheapestCalls | None:
+        """Return what was not measured and may be cheaper than the safe setting, else that one."""
         tried = [self.grid.place(each.setting) for each in samples]
-        place, _, cost_usd, _ = self._best(belief, load, HOPE, LATE_ALLOWED, without=tried)
-        if cost_usd < safe[2] * (1 - WORTH_TRYING):
-            return place
-        return safe[0]
+        hoped = self._cheapest(belief, load, _HOPED, without=tried)
+        if hoped and (safe is None or hoped.cost_usd < safe.cost_usd * (1 - WORTH_TRYING)):
+            return hoped
+        return safe
 
-    def _best(
-        self,
-        belief: FunctionBelief,
-        load: CallLoad,
-        hope: float,
-        late_allowed: float,
-        *,
-        without: Sequence[int] = (),
-    ) -> _Choice:
-        """Return place, timeout, cost and lateness of the cheapest setting if calls are `hope` errors faster."""
-        seconds = belief.seconds * np.maximum(1 - hope * belief.relative_error, 0.1)
-        seconds = np.where(belief.fits, seconds, np.inf)
-        noise = np.exp(belief.cv * stdtrit(TAIL, (np.arange(NOISE_POINTS) + 0.5) / NOISE_POINTS))
-        calls = CallTimes(self.grid, seconds, noise / noise.mean())
-        best: _Choice = (0, 0.0, np.inf, 1.0)
-        for reserve in RESERVES:
-            delay_s = np.maximum(0.0, load.bound_s - reserve * seconds)
-            outcomes = predict_calls(calls, load, delay_s=delay_s, prices=self.prices)
-            cost = np.where(outcomes.late_share <= late_allowed, outcomes.cost_usd, np.inf).ravel()
-            cost[list(without)] = np.inf
-            place = int(np.argmin(cost))
-            if cost[place] < best[2]:
-                best = (place, float(delay_s.flat[place]), float(cost[place]), float(outcomes.late_share.flat[place]))
-        return best
+    def _cheapest(
+        self, belief: FunctionBelief, load: CallLoad, stance: _Stance, *, without: Sequence[int] = ()
+    ) -> CheapestCalls | None:
+        seconds = belief.seconds * np.maximum(1 + stance.slower * belief.relative_error, 0.1)
+        table = CallTable(self.grid, np.where(belief.fits, seconds, np.inf), self.prices)
+        rule = Punctuality(stance.late_allowed, _noise_laws(belief), RESERVES)
+        return find_cheapest(table, load, rule, without=without)
 
 
-_Choice = tuple[int, float, float, float]
+@dataclass(frozen=True, slots=True)
+class _Stance:
+    """How many standard errors slower than believed calls are taken to be, and how many requests may be late."""
+
+    slower: float
+    late_allowed: float
+
+
+_SAFE, _HOPED = _Stance(CAUTION, LATE_PLANNED), _Stance(-HOPE, LATE_ALLOWED)
+
+
+def _noise_laws(belief: FunctionBelief) -> tuple[NDArray[np.float64], ...]:
+    """Return factors by two laws that a safe setting must stand both of: a smooth one, and the calls as they were.
+
+    Equal calls that differ by a neighbour have two humps, which a smooth law of the same spread puts too close.
+    """
+    smooth = np.exp(belief.cv * stdtrit(TAIL, (np.arange(NOISE_POINTS) + 0.5) / NOISE_POINTS))
+    seen = belief.noise**STRETCH
+    return smooth / smooth.mean(), seen / seen.mean()
 
 
 def _with_enough_memory(wanted: FunctionSetting, belief: FunctionBelief, grid: FunctionGrid) -> FunctionSetting:

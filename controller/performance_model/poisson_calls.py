@@ -25,21 +25,6 @@ if TYPE_CHECKING:
     from controller.domain.prices import LambdaPrices
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CallOutcomes:
-    """What becomes of each setting; arrays have the grid's shape (b, c, memory).
-
-    Attributes:
-        cost_usd: of a request: E[price of a call] / E[requests in it].
-        late_share: of requests whose wait and service exceed the bound.
-        mean_batch_size: requests in a call.
-    """
-
-    cost_usd: NDArray[np.float64]
-    late_share: NDArray[np.float64]
-    mean_batch_size: NDArray[np.float64]
-
-
 @dataclass(frozen=True, slots=True)
 class CallLoad:
     """What the function is asked for: requests a second, and within how many seconds."""
@@ -63,6 +48,21 @@ class CallTimes:
     noise: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CallOutcomes:
+    """What becomes of each setting; arrays have the grid's shape (b, c, memory).
+
+    Attributes:
+        cost_usd: of a request: E[price of a call] / E[requests in it].
+        late_share: of requests whose wait and service exceed the bound.
+        mean_batch_size: requests in a call.
+    """
+
+    cost_usd: NDArray[np.float64]
+    late_share: NDArray[np.float64]
+    mean_batch_size: NDArray[np.float64]
+
+
 def predict_calls(
     calls: CallTimes, load: CallLoad, *, delay_s: NDArray[np.float64], prices: LambdaPrices
 ) -> CallOutcomes:
@@ -74,27 +74,89 @@ def predict_calls(
         delay_s: T, shape (b, c, memory); at least 0.
         prices: of a call.
     """
-    grid, noise = calls.grid, calls.noise
-    b, c, memory_mb = (np.broadcast_to(axis, grid.shape).ravel() for axis in grid.axes)
-    full, delay, expected = b * c, delay_s.ravel(), load.rate_rps * delay_s.ravel()
-    sent, late, paid = np.zeros(full.size), np.zeros(full.size), np.zeros(full.size)
-    # Share of calls that T ends with `fill` requests, by the recurrence of the Poisson law, and of those with fewer.
-    share, fewer = np.exp(-expected), np.zeros(full.size)
-    for fill in range(1, grid.most_per_process * grid.most_processes + 1):
-        times = grid.by_fill(calls.seconds, fill).ravel()
-        weight = np.where(full > fill, share, np.where(full == fill, 1 - fewer, 0.0))
-        calls_usd = call_cost_usd(times, memory_mb=1024.0, prices=prices) - prices.request_usd
-        is_sent = weight > 0
-        paid[is_sent] += weight[is_sent] * (calls_usd * memory_mb / 1024 + prices.request_usd)[is_sent]
-        sent += weight * fill
+    timed = CallTable(calls.grid, calls.seconds, prices).under(load, delay_s)
+    late = timed.late_share(calls.noise, np.arange(calls.seconds.size))
+    shape = calls.grid.shape
+    return CallOutcomes(*(each.reshape(shape) for each in (timed.cost_usd, late, timed.mean_batch_size)))
+
+
+class CallTable:
+    """Times and prices of calls by their requests, made once for many loads and delays.
+
+    Args:
+        grid: of settings; n in all.
+        seconds: mean time of a full call, shape (b, c, memory); infinite where it fails.
+        prices: of a call.
+    """
+
+    def __init__(self, grid: FunctionGrid, seconds: NDArray[np.float64], prices: LambdaPrices) -> None:
+        b, c, memory_mb = (np.broadcast_to(axis, grid.shape).ravel() for axis in grid.axes)
+        self.full = b * c
+        self.fills = np.arange(1, grid.most_per_process * grid.most_processes + 1)
+        self.full_s = seconds.ravel()
+        self.times = np.stack([grid.by_fill(seconds, fill).ravel() for fill in self.fills.tolist()])
+        gb_usd = call_cost_usd(self.times, memory_mb=1024.0, prices=prices) - prices.request_usd
+        self.calls_usd = gb_usd * memory_mb / 1024 + prices.request_usd
+
+    def under(self, load: CallLoad, delay_s: NDArray[np.float64]) -> TimedCalls:
+        """Return what leaves under a load with these delays, shape (b, c, memory) or (n,)."""
+        delay = delay_s.ravel()
+        expected = load.rate_rps * delay
+        # Shares of calls that T ends, by the recurrence of the Poisson law; what they leave of 1 are full.
+        ratios = np.vstack([np.exp(-expected), expected / self.fills[:-1, None]])
+        shares = np.multiply.accumulate(ratios, axis=0)
+        fewer = np.vstack([np.zeros_like(expected), np.add.accumulate(shares[:-1], axis=0)])
+        fills = self.fills[:, None]
+        weights = np.where(self.full > fills, shares, np.where(self.full == fills, np.maximum(1 - fewer, 0.0), 0.0))
+        return TimedCalls(self, load, delay, weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimedCalls:
+    """Calls of every setting under one load; arrays have shape (n,), those by requests (fills, n).
+
+    Attributes:
+        table: times and prices.
+        load: arrivals and bound.
+        delay: T.
+        weights: share of calls by their requests.
+    """
+
+    table: CallTable
+    load: CallLoad
+    delay: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    @property
+    def mean_batch_size(self) -> NDArray[np.float64]:
+        """Requests in a call."""
+        return self.table.fills @ self.weights
+
+    @property
+    def cost_usd(self) -> NDArray[np.float64]:
+        """Cost of a request; infinite where a call that may occur fails."""
+        paid = np.multiply(self.table.calls_usd, self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
+        return paid.sum(axis=0) / self.mean_batch_size
+
+    def late_share(self, noise: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of requests beyond the bound at some settings, shape (k,).
+
+        Args:
+            noise: factors on the times, each as likely as the others, shape (m,).
+            places: of the settings on the flattened grid, shape (k,).
+        """
+        weights, times, delay = self.weights[:, places], self.table.times[:, places], self.delay[places]
+        full, bound_s, late = self.table.full[places], self.load.bound_s, np.zeros(places.size)
         # What cannot be late, even with the most noise, is not looked at in detail.
-        open_ = is_sent & (times * noise.max() + delay > load.bound_s)
-        for places, count in ((open_ & (full > fill), _late_after_timeout), (open_ & (full == fill), _late_when_full)):
-            slack = load.bound_s - times[places, None] * noise
-            found = count(fill, slack, delay[places, None], load)
-            late[places] += weight[places] * np.where(slack < 0, fill, found).mean(axis=-1)
-        fewer, share = fewer + share, share * expected / fill
-    return CallOutcomes(*(each.reshape(grid.shape) for each in (paid / sent, late / sent, sent)))
+        is_open = (weights > 0) & (times * noise.max() + delay > bound_s)
+        for fill in self.table.fills.tolist():
+            for is_kind, count in ((full > fill, _late_after_timeout), (full == fill, _late_when_full)):
+                at = np.flatnonzero(is_open[fill - 1] & is_kind)
+                if at.size:
+                    slack = bound_s - times[fill - 1, at, None] * noise
+                    found = count(fill, slack, delay[at, None], self.load)
+                    late[at] += weights[fill - 1, at] * np.where(slack < 0, fill, found).mean(axis=-1)
+        return late / (self.table.fills @ weights)
 
 
 def _late_after_timeout(

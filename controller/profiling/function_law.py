@@ -67,7 +67,8 @@ def fit_function(samples: Sequence[FunctionSample], grid: FunctionGrid) -> Funct
     # A correction may halve the law but not turn it round: beyond, it is extrapolating.
     seconds = law_s * np.maximum(1 + relative, 0.5)
     fits = _memory_suffices(samples, grid)
-    return FunctionBelief(seconds.reshape(grid.shape), spread.reshape(grid.shape), cv, fits)
+    noise = [time_s / seconds[place] for each, place in zip(answered, places, strict=True) for time_s in each.seconds]
+    return FunctionBelief(seconds.reshape(grid.shape), spread.reshape(grid.shape), cv, np.array(noise), fits)
 
 
 def _terms(grid: FunctionGrid) -> NDArray[np.float64]:

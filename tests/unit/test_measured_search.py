@@ -1,0 +1,89 @@
+"""The search with few measurements: what it promises on a function, and what it says where nothing can be promised."""
+
+import numpy as np
+import pytest
+
+from controller.baselines.jbmp_surfaces import SurfaceKind, draw_surface
+from controller.domain.function_grid import FunctionGrid, FunctionSetting
+from controller.domain.function_times import FunctionSample
+from controller.domain.prices import load_prices
+from controller.errors import BadInputError, NothingFeasibleError
+from controller.optimizer.measured_search import MeasuredSearch, profile_settings
+from controller.performance_model.poisson_calls import CallLoad
+from controller.profiling.function_law import fit_function
+
+GRID = FunctionGrid()
+PRICES = load_prices().lambda_x86
+LOAD = CallLoad(10.0, 2.0)
+WARM_RESNET = SurfaceKind("resnet", loads_model=False)
+
+
+def law_s(setting):
+    vcpus = setting.memory_mb / 1769 / setting.processes
+    return 0.03 + (0.06 + 0.04 * setting.per_process) / min(1.0, vcpus)
+
+
+def exact(setting, *, used_mb=400.0):
+    return FunctionSample(setting, (law_s(setting), law_s(setting)), used_mb)
+
+
+def search(kind=WARM_RESNET, *, seed=1, load=LOAD):
+    surface, rng, calls = draw_surface(kind, GRID, np.random.default_rng(seed)), np.random.default_rng(seed), []
+
+    def measure(setting):
+        calls.append(setting)
+        return surface.sample(setting, rng)
+
+    return MeasuredSearch(GRID, measure, fit_function, PRICES).run(load), calls
+
+
+def test_a_search_measures_twelve_settings_and_the_last_are_its_choice():
+    found, calls = search()
+    assert found.evaluations == len(calls) == 12
+    assert calls[-1] == found.setting
+
+
+def test_a_search_repeats_itself():
+    assert search() == search()
+
+
+def test_a_law_of_the_white_boxs_own_form_is_found_from_its_profile():
+    belief = fit_function([exact(setting) for setting in profile_settings(GRID)], GRID)
+    truth = np.array([law_s(GRID.setting(place)) for place in range(belief.seconds.size)])
+    fits = GRID.axes[2] >= 512
+    error = np.where(fits, belief.seconds / truth.reshape(GRID.shape) - 1, 0.0)
+    assert np.abs(error).max() < 0.02
+
+
+def test_error_bars_grow_away_from_what_was_measured():
+    belief = fit_function([exact(FunctionSetting(1, 1, 1760)), exact(FunctionSetting(2, 1, 1760))], GRID)
+    assert belief.relative_error.flat[GRID.place(FunctionSetting(1, 1, 1760))] < 0.05
+    assert belief.relative_error.flat[GRID.place(FunctionSetting(16, 2, 256))] > 0.1
+
+
+def test_memory_is_taken_to_suffice_by_what_calls_used():
+    samples = [
+        exact(setting, used_mb=200 + 100 * setting.processes + 10 * setting.max_batch_size)
+        for setting in profile_settings(GRID)
+    ]
+    fits = fit_function(samples, GRID).fits
+    assert not fits.flat[GRID.place(FunctionSetting(16, 2, 704))]
+    assert fits.flat[GRID.place(FunctionSetting(16, 2, 768))]
+
+
+def test_where_use_of_memory_is_unknown_failures_tell():
+    samples = [exact(setting, used_mb=None) for setting in profile_settings(GRID)]
+    fits = fit_function([*samples, FunctionSample(FunctionSetting(8, 1, 512), ())], GRID).fits
+    assert not fits.flat[GRID.place(FunctionSetting(9, 2, 480))]
+    assert fits.flat[GRID.place(FunctionSetting(7, 1, 512))]
+    assert fits.flat[GRID.place(FunctionSetting(8, 1, 544))]
+
+
+def test_a_function_that_never_answers_is_refused():
+    with pytest.raises(BadInputError, match="every call failed"):
+        fit_function([FunctionSample(FunctionSetting(1, 1, 3072), ())], GRID)
+
+
+def test_an_objective_that_nothing_meets_is_said():
+    with pytest.raises(NothingFeasibleError, match=r"95 % within 0\.05 s"):
+        search(load=CallLoad(10.0, 0.05))
