@@ -65,6 +65,8 @@ class Jbmp:
     bound_s: float
     is_repaired: bool
     _table: dict[int, TunedFunction] = field(init=False, default_factory=dict["int", "TunedFunction"])
+    _level: int | None = field(init=False, default=None)
+    _busy_until_s: float = field(init=False, default=0.0)
 
     def changes(self, arrival_s: NDArray[np.float64], *, until_s: float, start_rps: float) -> list[JbmpChange]:
         """Return the settings of a run, the first from time 0 on, each with the time it comes into force.
@@ -74,22 +76,32 @@ class Jbmp:
             until_s: end of the run.
             start_rps: rate that the setting at the start is tuned for, before the run.
         """
-        level: int | None = self.level(start_rps)
-        found = [self._change(0.0, start_rps, level)]
-        busy_until_s = 0.0
-        for at_s in np.arange(PERIOD_S, until_s, PERIOD_S).tolist():
-            seen = detect_rate(arrival_s, at_s)
-            if at_s < busy_until_s or seen is None:
-                continue
-            is_unknown = seen.change_s is None and not self.is_repaired
-            wanted = None if is_unknown else self.level(seen.rate_rps)
-            if wanted == level:
-                continue
-            level = wanted
-            change = self._change(at_s, seen.rate_rps, wanted)
-            busy_until_s = change.from_s
-            found.append(change)
-        return found
+        polls = (self.poll(arrival_s, at_s) for at_s in np.arange(PERIOD_S, until_s, PERIOD_S).tolist())
+        return [self.start(start_rps), *(change for change in polls if change)]
+
+    def start(self, rate_rps: float) -> JbmpChange:
+        """Return the setting that is in force from time 0 on."""
+        self._level = self.level(rate_rps)
+        return self._change(0.0, rate_rps, self._level)
+
+    def poll(self, arrival_s: NDArray[np.float64], now_s: float) -> JbmpChange | None:
+        """Return the setting that a look back leads to, or None to keep the present one.
+
+        Args:
+            arrival_s: instants of requests, ascending, shape (n,); those after `now_s` are not looked at.
+            now_s: a multiple of 300 s.
+        """
+        seen = detect_rate(arrival_s, now_s)
+        if seen is None or now_s < self._busy_until_s:
+            return None
+        is_unknown = seen.change_s is None and not self.is_repaired
+        level = None if is_unknown else self.level(seen.rate_rps)
+        if level == self._level:
+            return None
+        self._level = level
+        change = self._change(now_s, seen.rate_rps, level)
+        self._busy_until_s = change.from_s
+        return change
 
     def level(self, rate_rps: float) -> int:
         """Return the level of a rate."""

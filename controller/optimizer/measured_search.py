@@ -29,18 +29,18 @@ Measure = Callable[[FunctionSetting], FunctionSample]
 
 LATE_ALLOWED = 0.05
 """Share of requests beyond the bound where the objective is a p95."""
-STRETCH = 1.25
+STRETCH = 1.0
 """The fit has followed the calls that it was made from; their distance to it is widened by this."""
-LATE_PLANNED = 0.035
+LATE_PLANNED = 0.045
 """What a setting may be predicted to have: noise is known from a dozen calls."""
-CAUTION = 1.5
+CAUTION = 1.0
 """Standard errors by which a call is taken to be slower than believed, when a setting must be safe."""
 HOPE = 0.5
 """Standard errors by which it is taken to be faster, when a setting is only to be tried."""
 RESERVES = (1.0, 1.08, 1.16, 1.25, 1.35, 1.5)
 """A call is given so many times its predicted time; the wait after its first request is what is left of the bound."""
 NOISE_POINTS = 20
-TAIL = 5.0
+TAIL = 8.0
 """Degrees of freedom of the noise's law: a dozen pairs of calls do not tell a noisy neighbour from a normal law."""
 WORTH_TRYING = 0.01
 """A setting is tried when it may be cheaper by this share than the best that is safe."""
