@@ -29,8 +29,6 @@ Measure = Callable[[FunctionSetting], FunctionSample]
 
 LATE_ALLOWED = 0.05
 """Share of requests beyond the bound where the objective is a p95."""
-STRETCH = 1.0
-"""The fit has followed the calls that it was made from; their distance to it is widened by this."""
 LATE_PLANNED = 0.045
 """What a setting may be predicted to have: noise is known from a dozen calls."""
 CAUTION = 1.0
@@ -162,8 +160,7 @@ def _noise_laws(belief: FunctionBelief) -> tuple[NDArray[np.float64], ...]:
     Equal calls that differ by a neighbour have two humps, which a smooth law of the same spread puts too close.
     """
     smooth = np.exp(belief.cv * stdtrit(TAIL, (np.arange(NOISE_POINTS) + 0.5) / NOISE_POINTS))
-    seen = belief.noise**STRETCH
-    return smooth / smooth.mean(), seen / seen.mean()
+    return smooth / smooth.mean(), belief.noise
 
 
 def _with_enough_memory(wanted: FunctionSetting, belief: FunctionBelief, grid: FunctionGrid) -> FunctionSetting:

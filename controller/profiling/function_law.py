@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.special import ndtri
 
 from controller.domain.function_times import FunctionBelief
 from controller.errors import BadInputError
@@ -40,7 +41,9 @@ COEFFICIENTS = 1.0
 UNSEEN = 0.1
 """The same for a term that the fit left out, as a share of the law at the settings measured."""
 PRIOR_CV, PRIOR_FREEDOM = 0.05, 4.0
-"""Noise of equal calls before any were compared, and the weight of that guess."""
+"""Noise of equal calls before any were compared, and the weight of that guess in calls."""
+PASSES = 2
+"""Times that noise and fit learn of each other."""
 MEMORY_RESERVE = 1.03
 """Memory that is taken to suffice, over what calls were seen to use."""
 
@@ -54,21 +57,46 @@ def fit_function(samples: Sequence[FunctionSample], grid: FunctionGrid) -> Funct
     answered = [each for each in samples if not each.is_failed]
     if not answered:
         raise BadInputError("function: every call failed; give it more memory than was tried")
-    places = np.array([grid.place(each.setting) for each in answered])
-    measured_s = np.array([each.mean_s for each in answered])
-    cv = _noise(answered)
-    errors = cv / np.sqrt([len(each.seconds) for each in answered])
+    places = np.array([grid.place(each.setting) for each in answered], dtype=np.int64)
     terms = _terms(grid)
+    usual_s, relative_error = _usual_seconds(grid, terms, places, answered, PRIOR_CV)
+    noise = _noise(usual_s, places, answered)
+    for _ in range(PASSES):
+        core_cv = _pooled(1.4826 * float(np.median(np.abs(noise - np.median(noise)))), noise.size)
+        usual_s, relative_error = _usual_seconds(grid, terms, places, answered, core_cv)
+        noise = _noise(usual_s, places, answered)
+    cv = _pooled(float(noise.std()), noise.size)
+    seconds = usual_s * noise.mean()
+    fits = _memory_suffices(samples, grid)
+    return FunctionBelief(
+        seconds.reshape(grid.shape), relative_error.reshape(grid.shape), cv, noise / noise.mean(), fits
+    )
+
+
+def _usual_seconds(
+    grid: FunctionGrid,
+    terms: NDArray[np.float64],
+    places: NDArray[np.int64],
+    answered: Sequence[FunctionSample],
+    cv: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a call usually takes at every setting, and the standard error over it, shapes (n,).
+
+    The quickest of a few equal calls stands for them, raised by what it is expected to lie below their middle: a
+    neighbour that slows some calls then hardly matters.
+    """
+    number = np.array([len(each.seconds) for each in answered])
+    # Expected least of n standard normals by Blom's approximation, and how its deviation falls with n.
+    below = np.where(number > 1, ndtri((1 - 0.375) / (number + 0.25)), 0.0)
+    measured_s = np.array([min(each.seconds) for each in answered]) / np.maximum(1 + cv * below, 0.5)
+    errors = cv * number**-0.27
     seen = terms[places]
     scale = seen.mean(axis=0)
     factors, _ = nnls(seen / scale / measured_s[:, None], np.ones(len(answered)))
     law_s = terms @ (factors / scale)
     relative, spread = _correct(grid, terms / scale / law_s[:, None], places, measured_s / law_s[places] - 1, errors)
     # A correction may halve the law but not turn it round: beyond, it is extrapolating.
-    seconds = law_s * np.maximum(1 + relative, 0.5)
-    fits = _memory_suffices(samples, grid)
-    noise = [time_s / seconds[place] for each, place in zip(answered, places, strict=True) for time_s in each.seconds]
-    return FunctionBelief(seconds.reshape(grid.shape), spread.reshape(grid.shape), cv, np.array(noise), fits)
+    return law_s * np.maximum(1 + relative, 0.5), spread
 
 
 def _terms(grid: FunctionGrid) -> NDArray[np.float64]:
@@ -107,13 +135,17 @@ def _correct(
     return mean, np.sqrt(np.maximum(own - (whitened**2).sum(axis=0), 0.0))
 
 
-def _noise(answered: Sequence[FunctionSample]) -> float:
-    """Return the coefficient of variation of equal calls, pooled with a guess."""
-    spread, freedom = PRIOR_FREEDOM * PRIOR_CV**2, PRIOR_FREEDOM
-    for each in answered:
-        spread += sum((seconds / each.mean_s - 1) ** 2 for seconds in each.seconds)
-        freedom += len(each.seconds) - 1
-    return math.sqrt(spread / freedom)
+def _noise(
+    usual_s: NDArray[np.float64], places: NDArray[np.int64], answered: Sequence[FunctionSample]
+) -> NDArray[np.float64]:
+    """Return the time of each call over what a call usually takes at its setting, shape (n_calls,)."""
+    pairs = zip(answered, places.tolist(), strict=True)
+    return np.array([seconds / usual_s[place] for each, place in pairs for seconds in each.seconds])
+
+
+def _pooled(deviation: float, calls: int) -> float:
+    """Return a coefficient of variation seen in some calls, pooled with the guess."""
+    return math.sqrt((PRIOR_FREEDOM * PRIOR_CV**2 + calls * deviation**2) / (PRIOR_FREEDOM + calls))
 
 
 def _memory_suffices(samples: Sequence[FunctionSample], grid: FunctionGrid) -> NDArray[np.bool_]:

@@ -29,6 +29,7 @@ TUNERS: tuple[Tuner, ...] = ("ours", "jbmp repaired", "jbmp as published")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(CHECK_SEEDS))
+    parser.add_argument("--family", default="", help="only families whose name has this in it")
     parser.add_argument("--worst", type=int, default=5, help="how many of our worst cases to name")
     options = parser.parse_args()
     grid, prices, began_s = FunctionGrid(), load_prices().lambda_x86, time.perf_counter()
@@ -37,6 +38,8 @@ def main() -> None:
     ours: list[tuple[float, str]] = []
     impossible = 0
     for number, kind in enumerate((*KINDS, *HELD_OUT_KINDS)):
+        if options.family not in kind.name:
+            continue
         found: dict[str, list[Verdict]] = defaultdict(list)
         for seed in options.seeds:
             surface = draw_surface(kind, grid, np.random.default_rng([seed, number]))
