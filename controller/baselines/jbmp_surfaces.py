@@ -92,7 +92,8 @@ def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator
     def about(middle: float) -> float:
         return middle * float(rng.lognormal(0.0, SPREAD))
 
-    load_cpu_s = about(0.35) if kind.loads_model else 0.0
+    # Drawn in any case, so that a seed gives the same function with and without loading.
+    load_cpu_s = about(0.35) * kind.loads_model
     contention = 1 + about(0.05) * (c - 1)
     share = np.minimum(1.0, vcpus)
     overhead_s = about(0.025)

@@ -72,3 +72,12 @@ def test_equal_seeds_draw_equal_functions():
     assert isinstance(a, FunctionSurface)
     assert isinstance(a.calls, CallTimes)
     assert np.array_equal(a.calls.seconds, b.calls.seconds)
+
+
+def test_a_seed_gives_the_same_function_with_and_without_loading():
+    warm, loading = (surface(SurfaceKind("vgg", loads_model=loads), 8).calls.seconds for loads in (False, True))
+    fits = np.isfinite(warm)
+    added = (loading - warm)[0, 0][fits[0, 0]]
+    assert (added > 0).all()
+    # Where a core is full, loading costs the same whatever else is done.
+    assert added[-1] == pytest.approx((loading - warm)[7, 0, -1])
