@@ -12,7 +12,8 @@ from controller.performance_model.poisson_calls import CallLoad, CallTimes, pred
 
 GRID = FunctionGrid()
 PRICES = load_prices().lambda_x86
-QUIET = [kind for kind in (*KINDS, *HELD_OUT_KINDS) if not kind.has_neighbour]
+QUIET = [kind for kind in KINDS if not kind.has_neighbour]
+"""Where the benchmark shows misses, on noisy neighbours and the held-out family, a few seeds would only hide them."""
 
 
 def surface(kind, seed):
@@ -77,7 +78,7 @@ def test_equal_seeds_draw_equal_functions():
 def test_a_seed_gives_the_same_function_with_and_without_loading():
     warm, loading = (surface(SurfaceKind("vgg", loads_model=loads), 8).calls.seconds for loads in (False, True))
     fits = np.isfinite(warm)
-    added = (loading - warm)[0, 0][fits[0, 0]]
-    assert (added > 0).all()
-    # Where a core is full, loading costs the same whatever else is done.
-    assert added[-1] == pytest.approx((loading - warm)[7, 0, -1])
+    assert np.array_equal(fits, np.isfinite(loading))
+    assert (loading[fits] > warm[fits]).all()
+    # At one setting of processes and memory, loading costs the same whatever else is done.
+    assert loading[0, 0, -1] - warm[0, 0, -1] == pytest.approx(loading[7, 0, -1] - warm[7, 0, -1])
