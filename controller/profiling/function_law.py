@@ -36,6 +36,8 @@ MISFIT = 0.08
 """Standard deviation of what the white box leaves out, relative."""
 LENGTHS = (1.0, 0.5, 1.5)
 """Over which it changes: in ln b, ln x and c."""
+STEP_MISFIT, STEP_LENGTHS = 0.05, (0.12, 0.5, 0.5)
+"""The same for what changes from one batch size to the next, such as batches padded to a multiple."""
 COEFFICIENTS = 1.0
 """Standard deviation of the law's coefficients around the fitted ones, relative."""
 UNSEEN = 0.1
@@ -124,11 +126,13 @@ def _correct(
         errors: their standard errors, shape (k,).
     """
     b, c, memory_mb = (np.broadcast_to(axis, grid.shape).ravel() for axis in grid.axes)
-    at = np.column_stack([np.log(b), np.log(memory_mb / c), c]) / LENGTHS
-    distance = ((at[:, None, :] - at[None, places, :]) ** 2).sum(axis=2)
+    at = np.column_stack([np.log(b), np.log(memory_mb / c), c])
+    apart = (at[:, None, :] - at[None, places, :]) ** 2
     loose = slopes * np.maximum(COEFFICIENTS, UNSEEN)
-    across = MISFIT**2 * np.exp(-0.5 * distance) + loose @ loose[places].T
-    own = MISFIT**2 + (loose**2).sum(axis=1)
+    across, own = loose @ loose[places].T, (loose**2).sum(axis=1)
+    for deviation, lengths in ((MISFIT, LENGTHS), (STEP_MISFIT, STEP_LENGTHS)):
+        across += deviation**2 * np.exp(-0.5 * (apart / np.square(lengths)).sum(axis=2))
+        own += deviation**2
     root = np.linalg.cholesky(across[places] + np.diag(errors**2))
     whitened = np.linalg.solve(root, across.T)
     mean = whitened.T @ np.linalg.solve(root, residuals)
