@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from controller.domain.function_grid import FunctionGrid, FunctionSetting
 from controller.domain.function_times import FunctionBelief, FunctionSample
-from controller.errors import NothingFeasibleError
+from controller.errors import BadInputError, NothingFeasibleError
 from controller.performance_model.cheapest_calls import CheapestCalls, Punctuality, find_cheapest
 from controller.performance_model.poisson_calls import CallLoad, CallTable
 
@@ -97,7 +97,11 @@ class MeasuredSearch:
 
         Raises:
             NothingFeasibleError: no setting is predicted to meet the objective.
+            BadInputError: every call failed, or fewer evaluations than the profile needs.
         """
+        least = len(profile_settings(self.grid))
+        if evaluations < least:
+            raise BadInputError(f"evaluations: the profile alone needs {least}, got {evaluations}")
         samples = self._profile()
         while True:
             belief = self.fit(samples, self.grid)

@@ -10,6 +10,7 @@ every Markovian process, one setting at a time; tests compare the two). With K ~
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.special import gammainc
 
 from controller.domain.cost import call_cost_usd
+from controller.errors import BadInputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +33,10 @@ class CallLoad:
 
     rate_rps: float
     bound_s: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.rate_rps < math.inf and 0 < self.bound_s < math.inf):
+            raise BadInputError(f"load: rate and bound must be positive numbers, got {self}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,3 +98,14 @@ def test_a_function_that_never_answers_is_refused():
 def test_an_objective_that_nothing_meets_is_said():
     with pytest.raises(NothingFeasibleError, match=r"95 % within 0\.05 s"):
         search(load=CallLoad(10.0, 0.05))
+
+
+def test_fewer_evaluations_than_the_profile_needs_are_refused():
+    with pytest.raises(BadInputError, match="the profile alone needs 6, got 3"):
+        MeasuredSearch(GRID, exact, fit_function, PRICES).run(LOAD, evaluations=3)
+
+
+@pytest.mark.parametrize(("rate_rps", "bound_s"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)])
+def test_a_load_that_cannot_be_is_refused(rate_rps, bound_s):
+    with pytest.raises(BadInputError, match="load: rate and bound must be positive"):
+        CallLoad(rate_rps, bound_s)
