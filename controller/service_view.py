@@ -171,7 +171,7 @@ class ServiceView:
             most=int(min(bounds.get("min_scale", (0, math.inf))[1], self._most_useful(capacity))),
             scale_bounds=bounds.get("max_scale", (0, math.inf)),
             own_activation=self._settings.own_activation_scale,
-            window_s=self._autoscaler.window_s,
+            window_s=config.stable_window_s(self._autoscaler),
         )
 
     def _is_full(self, fence: int, now_s: float) -> bool:

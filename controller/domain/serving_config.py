@@ -24,6 +24,7 @@ PRICE_OF_CHANGE: dict[str, PriceOfChange] = {
     "min_scale": "warm",
     "max_scale": "warm",
     "activation_scale": "warm",
+    "window_s": "warm",
     "target": "warm",
     "container_concurrency": "slow",
     "memory_mb": "slow",
@@ -51,6 +52,8 @@ class ServingConfig:
     """Most instances; 0 is no bound, as in Knative."""
     activation_scale: int = 0
     """Instances that are started at once when a request meets none; up to 1 it is one."""
+    window_s: float = 0.0
+    """Stable window of the autoscaler; 0 is the platform's own."""
     target: float = 100.0
     """Requests in parallel that the autoscaler aims at per instance, before the utilisation factor."""
     container_concurrency: int = 0
@@ -98,6 +101,10 @@ class ServingConfig:
         mine, theirs = self.to_document(), other.to_document()
         return {name: (theirs[name], mine[name]) for name in mine if mine[name] != theirs[name]}
 
+    def stable_window_s(self, settings: AutoscalerSettings) -> float:
+        """Return the window in force: this setting's, or the platform's own."""
+        return self.window_s or settings.window_s
+
     def with_prices(self, wanted: ServingConfig, prices: set[PriceOfChange]) -> ServingConfig:
         """Return this setting with those knobs of `wanted` whose change costs one of `prices`."""
         return replace(
@@ -107,7 +114,7 @@ class ServingConfig:
 
 NO_TOKEN_BOUND = 1_048_576
 """The largest budget; 1,024 texts of 512 tokens, the largest batch there is, need half of it."""
-_REAL = {"max_queue_delay_s", "target"}
+_REAL = {"max_queue_delay_s", "window_s", "target"}
 _LARGEST = 2**53
 """No platform bounds these; beyond it a number of JSON is no longer exact."""
 # The hot ones are the server's own ranges: it does not start outside them, and a contract test compares the two.
@@ -120,6 +127,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_scale": (0, _LARGEST),
     "max_scale": (0, _LARGEST),
     "activation_scale": (0, _LARGEST),
+    "window_s": (0, 3600),
     "target": (0.01, _LARGEST),
     "container_concurrency": (0, _LARGEST),
     "memory_mb": (1, _LARGEST),

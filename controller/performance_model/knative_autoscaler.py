@@ -82,8 +82,7 @@ class Autoscaler:
     ) -> None:
         self.settings = settings
         self.config = config
-        self._window = ConcurrencyWindow(settings.window_s)
-        self._panic_window_s = max(settings.window_s * settings.panic_window_percentage / 100, LEAST_PANIC_WINDOW_S)
+        self._window = ConcurrencyWindow(self._window_s)
         self._start_s = self._observed_s = start_s
         self._initial_scale = initial_scale
         self._was_initial_scale_reached = False
@@ -98,6 +97,14 @@ class Autoscaler:
         return max(LEAST_TARGET, self._total_target * self.settings.target_utilization_percentage / 100)
 
     @property
+    def _window_s(self) -> float:
+        return self.config.stable_window_s(self.settings)
+
+    @property
+    def _panic_window_s(self) -> float:
+        return max(self._window_s * self.settings.panic_window_percentage / 100, LEAST_PANIC_WINDOW_S)
+
+    @property
     def _total_target(self) -> float:
         bound = self.config.container_concurrency
         return min(self.config.target, bound) if bound else self.config.target
@@ -105,6 +112,7 @@ class Autoscaler:
     def observe(self, now_s: float, concurrency: float) -> None:
         """Record the average number of requests in parallel since the last observation."""
         if now_s > self._observed_s:
+            self._window.length_s = max(self._window.length_s, self._window_s)
             self._window.record(self._observed_s, now_s, concurrency)
             self._observed_s = now_s
 
@@ -122,7 +130,7 @@ class Autoscaler:
             now_s: time of the tick.
             ready: instances that answer now.
         """
-        stable = self._window.average(now_s, self.settings.window_s)
+        stable = self._window.average(now_s, self._window_s)
         panic = self._window.average(now_s, self._panic_window_s)
         if stable is None or panic is None:
             return ScaleDecision(self._bounded(max(ready, self._initial_scale)), False, -1.0, "nothing observed yet")  # noqa: FBT003  panic
@@ -149,7 +157,7 @@ class Autoscaler:
     def _is_panicking(self, now_s: float, share: float) -> bool:
         if share >= self.settings.panic_threshold_percentage / 100:
             self._panic_s = now_s
-        elif not math.isnan(self._panic_s) and self._panic_s + self.settings.window_s < now_s:
+        elif not math.isnan(self._panic_s) and self._panic_s + self._window_s < now_s:
             self._panic_s = math.nan
             self._panic_peak = 0
         return not math.isnan(self._panic_s)
@@ -170,7 +178,7 @@ class Autoscaler:
         self._was_initial_scale_reached = self._was_initial_scale_reached or ready >= self._initial_scale
         if not self._was_initial_scale_reached:
             wish = max(wish, self._initial_scale)
-        if wish > 0 or now_s - self._start_s < self.settings.window_s:
+        if wish > 0 or now_s - self._start_s < self._window_s:
             self._zero_since_s = math.nan
             return max(wish, min(self._initial_scale, 1))
         if math.isnan(self._zero_since_s):

@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from controller.domain.quantities import decimal_text, duration_s
+from controller.domain.quantities import decimal_text, duration_s, duration_text
 from controller.domain.serving_config import AutoscalerSettings, ServingConfig
 from controller.errors import BadInputError
 
@@ -23,16 +23,17 @@ ANNOTATION_OF = {
     "min_scale": f"{PREFIX}min-scale",
     "max_scale": f"{PREFIX}max-scale",
     "activation_scale": f"{PREFIX}activation-scale",
+    "window_s": f"{PREFIX}window",
     "target": f"{PREFIX}target",
 }
 LEAST_ACTIVATION = 2
 """Knative refuses a smaller one, one below `min-scale` and one above `max-scale`."""
 WARM_KNOBS = tuple(ANNOTATION_OF)
 _OLD_SPELLINGS = {f"{PREFIX}min-scale": f"{PREFIX}minScale", f"{PREFIX}max-scale": f"{PREFIX}maxScale"}
-# Our setting, the key in config-autoscaler, the annotation (None: a setting of the whole cluster), and whether it is
-# a duration.
+# Our setting, the key in config-autoscaler, the annotation (None: a setting of the whole cluster, or a knob), and
+# whether it is a duration.
 _AUTOSCALER: tuple[tuple[str, str, str | None, bool], ...] = (
-    ("window_s", "stable-window", "window", True),
+    ("window_s", "stable-window", None, True),
     ("panic_window_percentage", "panic-window-percentage", "panic-window-percentage", False),
     ("panic_threshold_percentage", "panic-threshold-percentage", "panic-threshold-percentage", False),
     (
@@ -91,6 +92,7 @@ def read_warm(
         "min_scale": int(lowest),
         "max_scale": int(highest),
         "activation_scale": int(activation),
+        "window_s": _number(_annotation(annotations, "window_s"), is_duration=True) or 0.0,
         "target": max(0.01, target),
     }
 
@@ -101,8 +103,11 @@ def warm_annotations(config: ServingConfig, knobs: Iterable[str]) -> dict[str, s
 
 
 def _text(config: ServingConfig, knob: str) -> str:
-    if knob == "activation_scale" and config.activation_scale < LEAST_ACTIVATION:
-        return ""
+    if knob == "activation_scale":
+        within = min(max(config.activation_scale, config.min_scale), config.max_scale or config.activation_scale)
+        return str(within) if within >= LEAST_ACTIVATION and config.activation_scale else ""
+    if knob == "window_s":
+        return duration_text(config.window_s) if config.window_s else ""
     return decimal_text(getattr(config, knob))
 
 

@@ -151,7 +151,8 @@ class Tuner:
         if settings is None:
             return
         present = platform.present()
-        wanted = inside(present, settings.bounds, held=platform.overlay.held)
+        own_window_s = platform.autoscaler.window_s
+        wanted = inside(present, settings.bounds, held=platform.overlay.held, own_window_s=own_window_s)
         if wanted == present:
             return
         applied = await platform.apply(wanted)

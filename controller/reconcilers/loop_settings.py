@@ -26,9 +26,10 @@ _KNOBS = {
     "min_scale": "min_scale",
     "max_scale": "max_scale",
     "target": "target",
+    "window": "window_s",
     "container_concurrency": "container_concurrency",
 }
-_REAL = {"max_queue_delay_s", "target"}
+_REAL = {"max_queue_delay_s", "target", "window_s"}
 
 
 def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: frozenset[str]) -> LoopSettings:
@@ -77,7 +78,9 @@ def bounds_of(bounds: Bounds) -> dict[str, tuple[float, float]]:
     return found
 
 
-def inside(present: ServingConfig, bounds: Mapping[str, tuple[float, float]], *, held: Container[str]) -> ServingConfig:
+def inside(
+    present: ServingConfig, bounds: Mapping[str, tuple[float, float]], *, held: Container[str], own_window_s: float
+) -> ServingConfig:
     """Return the setting nearest to the present one that keeps the bounds.
 
     The bound of requests in parallel is only ever raised, and not introduced where there is none.
@@ -86,12 +89,16 @@ def inside(present: ServingConfig, bounds: Mapping[str, tuple[float, float]], *,
         present: in force.
         bounds: lowest and highest value by knob.
         held: knobs that belong to somebody else; they stay.
+        own_window_s: the autoscaler's window where none is set.
     """
     values = present.to_document()
     for knob, (low, high) in bounds.items():
         value = values[knob]
         if knob in held or value is None or (knob == "container_concurrency" and (not value or value >= low)):
             continue
+        if knob == "window_s" and value == 0 and low <= own_window_s <= high:
+            continue
+        value = (value or own_window_s) if knob == "window_s" else value
         is_unbounded = knob == "max_scale" and value == 0
         wanted = high if is_unbounded else min(max(value, low), high)
         if not math.isinf(wanted):

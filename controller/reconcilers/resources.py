@@ -163,6 +163,9 @@ class Bounds:
         CpuBounds | None, about("Cores of a pod, resized in place (warm); absent: pods keep what they were given.")
     ] = None
     target: Annotated[DecimalBounds | None, about("Requests in parallel that a pod is scaled for (warm).")] = None
+    window: Annotated[
+        DurationBounds | None, about("Stable window of the autoscaler (warm); kept inside, and not searched.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ class SweepParameter:
             "workers",
             "minScale",
             "maxScale",
+            "activationScale",
+            "window",
             "target",
             "containerConcurrency",
         ],

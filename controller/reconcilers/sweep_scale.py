@@ -1,4 +1,4 @@
-"""The warm settings of a target of a Sweep: scale bounds and target, laid over the newest revision."""
+"""The warm settings of a target of a Sweep: scale, target and window, laid over the newest revision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from controller.domain.serving_config import PRICE_OF_CHANGE
 from controller.errors import TrialError
 from controller.platforms.knative_reading import annotations_of, template_annotations
-from controller.platforms.revision_annotations import ANNOTATION_OF, warm_annotations
+from controller.platforms.revision_annotations import ANNOTATION_OF, WARM_KNOBS, warm_annotations
 
 if TYPE_CHECKING:
     from controller.domain.serving_config import ServingConfig
@@ -28,7 +28,7 @@ class SweepScale:
         self._platform = platform
         self._is_varied = any(PRICE_OF_CHANGE[name] == "warm" for name in settings)
         # The bounds always: every trial begins with the same pods.
-        self._knobs = (*BOUNDS, *(name for name in ("target",) if name in settings))
+        self._knobs = (*BOUNDS, *(name for name in WARM_KNOBS if name in settings and name not in BOUNDS))
         self.laid: ServingConfig | None = None
         """What was laid last; None where nothing was."""
 
@@ -70,6 +70,6 @@ class SweepScale:
         found = annotations_of(self._platform.revision)
         laid = {} if self.laid is None else warm_annotations(self.laid, self._knobs)
         for name, wanted in laid.items():
-            if found.get(name) != wanted:
+            if found.get(name, "") != wanted:
                 return f"somebody set {name} to {found.get(name) or 'nothing'} while the trial ran"
         return ""

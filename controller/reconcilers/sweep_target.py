@@ -303,7 +303,7 @@ class SweepTarget:
         if self._loaded is None or self._loaded[1] != self.platform.revision["metadata"]["name"]:
             return -math.inf
         autoscaler = self.platform.autoscaler
-        return self._loaded[0] + min(SETTLES_S, autoscaler.window_s + autoscaler.tick_s)
+        return self._loaded[0] + min(SETTLES_S, self.platform.present().stable_window_s(autoscaler) + autoscaler.tick_s)
 
     def _ready_pods(self) -> list[PodSeen]:
         newest = self.platform.revision["metadata"]["name"]

@@ -170,7 +170,9 @@ def knob_text(name: str, value: float | None) -> str:
     """Return the value of a setting, named as in a document, as text."""
     if value is None:
         return "none"
-    return "unbounded" if KNOBS[name].zero_is_unbounded and value == 0 else KNOBS[name].text(value)
+    knob = KNOBS[name]
+    at_zero = "unbounded" if knob.zero_is_unbounded else knob.zero_text
+    return at_zero if at_zero and value == 0 else knob.text(value)
 
 
 def _latency(known: Known) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ class Knob:
     setting: str
     read: Callable[[object, str], int | float]
     zero_is_unbounded: bool = False
+    zero_text: str = ""
+    """How 0 is shown where it means that nothing is set."""
 
     def text(self, value: float) -> str:
         """Return a value as `read` takes it."""
@@ -41,6 +43,8 @@ KNOBS = {
     "workers": Knob("workers", whole),
     "minScale": Knob("min_scale", whole),
     "maxScale": Knob("max_scale", whole, zero_is_unbounded=True),
+    "activationScale": Knob("activation_scale", whole, zero_text="none"),
+    "window": Knob("window_s", duration_s, zero_text="default"),
     "target": Knob("target", decimal),
     "containerConcurrency": Knob("container_concurrency", whole, zero_is_unbounded=True),
 }

@@ -137,6 +137,15 @@ def test_from_zero_the_activation_scale_starts_at_once_and_stays_while_there_is_
     assert run(autoscaler, [0.0] * 60, ready=3, from_s=61.0)[-1] < 3
 
 
+def test_a_window_of_the_setting_takes_the_place_of_the_platforms_own():
+    autoscaler = Autoscaler(KNATIVE, ServingConfig(target=10, window_s=6))
+    run(autoscaler, [14.0] * 60, ready=2)
+    assert run(autoscaler, [0.0] * 6, ready=2, from_s=60.0)[-1] < 2
+    autoscaler.config = ServingConfig(target=10)
+    run(autoscaler, [14.0] * 60, ready=2, from_s=66.0)
+    assert run(autoscaler, [0.0] * 6, ready=2, from_s=126.0)[-1] == 2
+
+
 def test_the_initial_scale_is_wished_for_until_it_was_reached_once():
     autoscaler = Autoscaler(KNATIVE, ServingConfig(), initial_scale=3)
 

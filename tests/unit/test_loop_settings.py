@@ -3,8 +3,9 @@ import math
 import pytest
 
 from controller.domain.prices import ClusterPrices
+from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
-from controller.reconcilers.loop_settings import loop_settings
+from controller.reconcilers.loop_settings import inside, loop_settings
 from controller.reconcilers.resources import InferenceTuningSpec
 from controller.reconcilers.schema import read
 
@@ -29,3 +30,18 @@ def test_without_a_budget_a_burst_has_no_bound_of_cost():
 def test_a_budget_that_is_no_number_is_refused_by_its_name():
     with pytest.raises(BadInputError, match="usdPerMillion"):
         settings_of(budget={"usdPerMillion": "much"})
+
+
+@pytest.mark.parametrize(
+    ("present", "bounds", "wanted"),
+    [
+        (0.0, (0.0, 30.0), 30.0),  # the autoscaler's own 60 s are too many
+        (0.0, (30.0, 90.0), 0.0),
+        (0.0, (90.0, math.inf), 90.0),
+        (20.0, (30.0, 90.0), 30.0),
+        (45.0, (30.0, 90.0), 45.0),
+    ],
+)
+def test_the_window_is_brought_inside_and_where_none_is_set_the_platforms_own_counts(present, bounds, wanted):
+    found = inside(ServingConfig(window_s=present), {"window_s": bounds}, held=(), own_window_s=60.0)
+    assert found == ServingConfig(window_s=wanted)

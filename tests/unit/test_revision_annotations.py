@@ -20,7 +20,7 @@ def warm(annotations=None, *, fence=0, cluster=None):
 
 
 def test_without_annotations_knatives_defaults_are_in_force():
-    assert warm() == {"min_scale": 0, "max_scale": 0, "activation_scale": 0, "target": 100.0}
+    assert warm() == {"min_scale": 0, "max_scale": 0, "activation_scale": 0, "window_s": 0.0, "target": 100.0}
     assert autoscaler_settings({}, {}) == AutoscalerSettings()
 
 
@@ -28,7 +28,8 @@ def test_annotations_of_a_revision_win_over_the_cluster():
     cluster = {"stable-window": "90s", "target-burst-capacity": "10", "min-scale": "3", "max-scale": "9"}
     annotations = {f"{PREFIX}window": "2m", f"{PREFIX}min-scale": "1"}
     found = autoscaler_settings(cluster, annotations)
-    assert (found.window_s, found.target_burst_capacity) == (120.0, 10.0)
+    assert (found.window_s, found.target_burst_capacity) == (90.0, 10.0)
+    assert warm(annotations)["window_s"] == 120.0
     found = warm(annotations, cluster=cluster)
     assert (found["min_scale"], found["max_scale"], found["target"]) == (1, 9, 100.0)
 
@@ -62,14 +63,15 @@ def test_the_cluster_says_what_an_unstated_target_is_without_a_fence():
 
 @pytest.mark.parametrize("text", ["", "many", "NaN", "-Inf", "1e999", "5m"])
 def test_a_value_that_is_no_finite_number_is_as_good_as_absent(text):
-    annotations = dict.fromkeys(ANNOTATION_OF.values(), text)
+    annotations = {name: text for name in ANNOTATION_OF.values() if name != f"{PREFIX}window"}
     assert warm(annotations) == warm()
     assert autoscaler_settings({"target-burst-capacity": text}, {}) == AutoscalerSettings()
 
 
 @pytest.mark.parametrize("text", ["60", "soon", "-5s", ""])
 def test_a_window_that_is_no_duration_is_as_good_as_absent(text):
-    assert autoscaler_settings({}, {f"{PREFIX}window": text}) == AutoscalerSettings()
+    assert warm({f"{PREFIX}window": text}) == warm()
+    assert autoscaler_settings({"stable-window": text}, {}) == AutoscalerSettings()
 
 
 def test_only_the_knobs_that_are_asked_for_are_written():
@@ -82,13 +84,18 @@ def test_only_the_knobs_that_are_asked_for_are_written():
     low=st.integers(0, 10**9),
     more=st.integers(0, 10**9),
     activation=st.integers(0, 10**9),
+    window_s=st.integers(0, 3600),
     target=st.integers(1, 10**11).map(lambda hundredths: hundredths / 100),
 )
-def test_what_is_written_is_read_back_and_whole_numbers_stay_whole(low, more, activation, target):
-    config = ServingConfig(min_scale=low, max_scale=low + more, activation_scale=activation, target=target)
+def test_what_is_written_is_read_back_and_whole_numbers_stay_whole(low, more, activation, window_s, target):
+    scale = {"min_scale": low, "max_scale": low + more, "activation_scale": activation}
+    config = ServingConfig(**scale, window_s=window_s, target=target)
     written = warm_annotations(config, WARM_KNOBS)
     found = warm({name: text for name, text in written.items() if text})
     assert written[ANNOTATION_OF["min_scale"]].isdecimal()
-    # Knative refuses one from zero; it is what happens without a word.
-    activation = activation if activation > 1 else 0
-    assert found == {"min_scale": low, "max_scale": low + more, "activation_scale": activation, "target": target}
+    assert (found["min_scale"], found["max_scale"], found["target"]) == (low, low + more, target)
+    assert found["window_s"] == window_s
+    # What Knative takes: two or more, and between the bounds.
+    start = found["activation_scale"]
+    assert start == 0 or (start >= 2 and low <= start and (start <= low + more or not low + more))
+    assert start in {0, activation} or not low <= activation <= low + more

@@ -373,6 +373,18 @@ async def test_a_service_that_was_never_ready_is_waited_for(bench):
     assert bench.condition() == ("False", "TargetNotReady")
 
 
+async def test_a_window_outside_its_bounds_is_brought_inside_and_given_back(bench):
+    await bench.tune(bounds={"window": {"max": "30s"}})
+    await bench.run(3)
+    window = ANNOTATION_OF["window_s"]
+    assert bench.annotations()[window] == "30s"
+    assert bench.status()["target"]["settings"]["window"] == "30s"
+    assert "warm: window default → 30s; spec.bounds asks for it" in bench.events("SettingApplied")
+    await bench.cluster.delete(TUNING)
+    await bench.run(5)
+    assert window not in bench.annotations()
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -154,6 +154,8 @@ def test_settings_are_written_as_a_document_writes_them():
         "workers": "1",
         "minScale": "0",
         "maxScale": "unbounded",
+        "activationScale": "none",
+        "window": "default",
         "target": "12.5",
         "containerConcurrency": "unbounded",
     }
