@@ -54,13 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="tokens of one request a line; default 1 each")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON object of settings; flags below override")
     for setting in fields(ServingConfig):
-        kind = float if setting.name in ("max_queue_delay_s", "target") else int
+        kind = float if isinstance(setting.default, float) else int
         parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, help=f"default {setting.default}")
     parser.add_argument("--cores", type=float, default=math.inf, help="that all instances share; default one each")
     parser.add_argument("--cold-start-s", type=float, default=InstanceShape().cold_start_s, help="default 0.6")
-    parser.add_argument(
-        "--window-s", type=float, default=AutoscalerSettings().window_s, help="stable window; default 60"
-    )
     grace_s = AutoscalerSettings().scale_to_zero_grace_period_s
     parser.add_argument("--grace-period-s", type=float, default=grace_s, help="before zero; default 30")
     parser.add_argument("--tick-s", type=float, default=AutoscalerSettings().tick_s, help="autoscaler's; default 2")
@@ -91,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> SimulationResult:
-    _require(arguments, "duration_s", "cores", "window_s", "tick_s", positive=True)
+    _require(arguments, "duration_s", "cores", "tick_s", positive=True)
     _require(arguments, "grace_period_s", "cold_start_s", "initial_scale", "seed", positive=False)
     _check_work(arguments, config)
     service = read_service_times(arguments.service_times)
@@ -102,9 +99,7 @@ def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> Simulatio
     if expected > MOST_REQUESTS:
         raise BadInputError(f"--duration-s: {expected:.3g} requests could arrive, at most {MOST_REQUESTS}; lower it")
     arrivals = sample_arrivals(process, duration_s=arguments.duration_s, rng=rng)
-    autoscaler = AutoscalerSettings(
-        window_s=arguments.window_s, tick_s=arguments.tick_s, scale_to_zero_grace_period_s=arguments.grace_period_s
-    )
+    autoscaler = AutoscalerSettings(tick_s=arguments.tick_s, scale_to_zero_grace_period_s=arguments.grace_period_s)
     shape = InstanceShape()
     cold_start_cpu_s = min(shape.cold_start_cpu_s, arguments.cold_start_s)
     shape = replace(
@@ -162,7 +157,7 @@ def _require(arguments: argparse.Namespace, *names: str, positive: bool) -> None
 def _check_work(arguments: argparse.Namespace, config: ServingConfig) -> None:
     """Refuse what would be simulated for ever."""
     check_setting(config.max_batch_size, config.max_queue_delay_s)
-    for flag, least in (("tick_s", SHORTEST_TICK_S), ("window_s", SHORTEST_TICK_S), ("cores", FEWEST_CORES)):
+    for flag, least in (("tick_s", SHORTEST_TICK_S), ("cores", FEWEST_CORES)):
         if getattr(arguments, flag) < least:
             name = flag.replace("_", "-")
             raise BadInputError(f"--{name}: needs at least {least:g}, got {getattr(arguments, flag):g}; raise it")

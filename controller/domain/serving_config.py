@@ -74,6 +74,10 @@ class ServingConfig:
                 is_high = isinstance(value, int | float) and value > high
                 bound = f"at most {high:.15g}" if is_high else f"at least {low:g}"
                 raise BadInputError(f"setting {name}: needs {kind} of {bound}, got {_shown(value)}")
+        if 0 < self.window_s < SHORTEST_WINDOW_S:
+            raise BadInputError(
+                f"setting window_s: needs 0 or at least {SHORTEST_WINDOW_S:g}, got {_shown(self.window_s)}"
+            )
         if self.max_scale and self.min_scale > self.max_scale:
             raise BadInputError(f"setting min_scale: {self.min_scale} is above max_scale {self.max_scale}; lower it")
 
@@ -112,6 +116,8 @@ class ServingConfig:
         )
 
 
+SHORTEST_WINDOW_S = 1.0
+"""Concurrency is observed once a second. Knative itself takes whole seconds from 6 on."""
 NO_TOKEN_BOUND = 1_048_576
 """The largest budget; 1,024 texts of 512 tokens, the largest batch there is, need half of it."""
 _REAL = {"max_queue_delay_s", "window_s", "target"}

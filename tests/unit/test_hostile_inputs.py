@@ -43,7 +43,7 @@ def call(tmp_path, capsys):
         ((*OPTIMIZE, "--memory-mb", f"1:{MANY}:1"), "memory: at most 10000 are tried"),
         ((*SIMULATE, "--max-batch-size", "1000000000"), "max_batch_size"),
         ((*SIMULATE, "--tick-s", "1e-12"), "--tick-s: needs at least"),
-        ((*SIMULATE, "--window-s", "1e-300"), "--window-s: needs at least"),
+        ((*SIMULATE, "--window-s", "1e-300"), "setting window_s: needs 0 or at least 1"),
         ((*SIMULATE, "--cores", "1e-300"), "--cores: needs at least"),
         ((*SIMULATE, "--cold-start-s", "1e300"), "--cold-start-s: at most"),
         ((*DETECT, "--bin-s", "1e-310"), "--bin-s: needs"),

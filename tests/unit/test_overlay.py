@@ -120,7 +120,7 @@ def test_drift_is_seen_on_each_of_two_revisions_that_take_traffic():
 
 def test_an_annotation_that_is_no_knob_of_ours_is_not_wanted():
     overlay = Overlay()
-    overlay.want({"autoscaling.knative.dev/window": "60s"}, TEMPLATE)
+    overlay.want({"autoscaling.knative.dev/metric": "rps"}, TEMPLATE)
     assert overlay == Overlay()
 
 
