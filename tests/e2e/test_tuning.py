@@ -163,6 +163,7 @@ def test_cpu_is_resized_in_place(operator, namespace, until):
 
 def test_an_inference_service_with_real_weights_is_tuned_and_put_back(operator, namespace, until):
     bounds = {"maxBatchSize": {"min": 2}, "maxScale": {"min": 2, "max": 2}, "containerConcurrency": {"min": 24}}
+    bounds |= {"window": {"max": "8s"}}
     tuning = {"enabled": True, "objective": {"slo": {"latency": "500ms"}}, "rollout": {"manageTraffic": True}}
     values = {"name": "distilbert", "server": {"maxBatchSize": 1}, "autoscaling": {"window": "10s"}}
     values |= {"containerConcurrency": 12, "tuning": tuning}
@@ -181,6 +182,8 @@ def test_an_inference_service_with_real_weights_is_tuned_and_put_back(operator, 
     newest = namespace.get("ksvc", "distilbert-predictor")["status"]["latestReadyRevisionName"]
     assert namespace.get("revision", newest)["spec"]["containerConcurrency"] == after["containerConcurrency"] == 24
     until("the overlay", lambda: namespace.warm(newest)["autoscaling.knative.dev/max-scale"] == "2")
+    scaler = namespace.get("podautoscalers.autoscaling.internal.knative.dev", newest)["metadata"]["annotations"]
+    assert scaler["autoscaling.knative.dev/window"] == "8s"
     assert namespace.figures("load")["failures"] == {}
     namespace.kubectl("delete", "inferencetuning", "distilbert", "--timeout=60s")
     assert namespace.get("inferenceservice", "distilbert")["spec"]["predictor"] == before
