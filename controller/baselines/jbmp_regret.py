@@ -17,7 +17,7 @@ from controller.baselines.jbmp_tuner import JbmpTuner
 from controller.errors import NothingFeasibleError
 from controller.optimizer.measured_search import LATE_ALLOWED, MeasuredSearch
 from controller.performance_model.cheapest_calls import CheapestCalls, Punctuality, find_cheapest
-from controller.performance_model.poisson_calls import CallLoad, CallTable
+from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 from controller.profiling.function_law import fit_function
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Contest:
             NothingFeasibleError: no setting keeps the objective, so there is nothing to compare.
         """
         calls = self.surface.calls
-        table = CallTable(calls.grid, calls.seconds, self.prices)
+        table = PricedCalls(calls.grid, calls.seconds, self.prices)
         best = find_cheapest(table, self.load, Punctuality(LATE_ALLOWED, [calls.noise], RESERVES))
         if best is None:
             raise NothingFeasibleError(f"{self.surface.name}: nothing answers 95 % within {self.load.bound_s:g} s")
@@ -113,6 +113,6 @@ class Contest:
             setting, timeout_s, evaluations = tuned.setting, tuned.timeout_s, tuned.evaluations
         place = np.array([calls.grid.place(setting)])
         delay_s = np.full(calls.seconds.size, timeout_s)
-        deployed = CallTable(calls.grid, calls.seconds, self.prices).under(self.load, delay_s)
+        deployed = PricedCalls(calls.grid, calls.seconds, self.prices).under(self.load, delay_s)
         regret = float(deployed.cost_usd[place][0]) / optimum_usd - 1
         return Verdict(tuner, setting, regret, float(deployed.late_share(calls.noise, place)[0]), evaluations)

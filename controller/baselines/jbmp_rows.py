@@ -16,7 +16,7 @@ from controller.baselines.jbmp_regret import Contest
 from controller.baselines.jbmp_surfaces import SurfaceKind, draw_surface
 from controller.domain.function_grid import FunctionGrid
 from controller.errors import NothingFeasibleError
-from controller.performance_model.poisson_calls import CallLoad, CallTable
+from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def unbatched_usd(surface: FunctionSurface, load: CallLoad, prices: LambdaPrices
         NothingFeasibleError: no memory does.
     """
     calls = surface.calls
-    timed = CallTable(calls.grid, calls.seconds, prices).under(load, np.zeros(calls.seconds.size))
+    timed = PricedCalls(calls.grid, calls.seconds, prices).under(load, np.zeros(calls.seconds.size))
     places = np.arange(len(calls.grid.memories_mb))
     on_time = places[timed.late_share(calls.noise, places) <= 0.05]
     cost = timed.cost_usd[on_time]

@@ -17,7 +17,7 @@ from controller.domain.function_grid import FunctionGrid, FunctionSetting
 from controller.domain.function_times import FunctionBelief, FunctionSample
 from controller.errors import BadInputError, NothingFeasibleError
 from controller.performance_model.cheapest_calls import CheapestCalls, Punctuality, find_cheapest
-from controller.performance_model.poisson_calls import CallLoad, CallTable
+from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,7 +142,7 @@ class MeasuredSearch:
         self, belief: FunctionBelief, load: CallLoad, stance: _Stance, *, without: Sequence[int] = ()
     ) -> CheapestCalls | None:
         seconds = belief.seconds * np.maximum(1 + stance.slower * belief.relative_error, 0.1)
-        table = CallTable(self.grid, np.where(belief.fits, seconds, np.inf), self.prices)
+        table = PricedCalls(self.grid, np.where(belief.fits, seconds, np.inf), self.prices)
         rule = Punctuality(stance.late_allowed, _noise_laws(belief), RESERVES)
         return find_cheapest(table, load, rule, without=without)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from controller.performance_model.poisson_calls import CallLoad, CallTable
+    from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 
 LOOKED_AT = 128
 """Settings whose lateness is worked out at once, from the cheapest up."""
@@ -55,7 +55,7 @@ class Punctuality:
 
 
 def find_cheapest(
-    table: CallTable, load: CallLoad, rule: Punctuality, *, without: Sequence[int] = ()
+    table: PricedCalls, load: CallLoad, rule: Punctuality, *, without: Sequence[int] = ()
 ) -> CheapestCalls | None:
     """Return the cheapest setting that keeps the objective; None where there is none.
 

@@ -80,13 +80,13 @@ def predict_calls(
         delay_s: T, shape (b, c, memory); at least 0.
         prices: of a call.
     """
-    timed = CallTable(calls.grid, calls.seconds, prices).under(load, delay_s)
+    timed = PricedCalls(calls.grid, calls.seconds, prices).under(load, delay_s)
     late = timed.late_share(calls.noise, np.arange(calls.seconds.size))
     shape = calls.grid.shape
     return CallOutcomes(*(each.reshape(shape) for each in (timed.cost_usd, late, timed.mean_batch_size)))
 
 
-class CallTable:
+class PricedCalls:
     """Times and prices of calls by their requests, made once for many loads and delays.
 
     Args:
@@ -128,7 +128,7 @@ class TimedCalls:
         weights: share of calls by their requests.
     """
 
-    table: CallTable
+    table: PricedCalls
     load: CallLoad
     delay: NDArray[np.float64]
     weights: NDArray[np.float64]
