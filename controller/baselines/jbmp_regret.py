@@ -41,6 +41,7 @@ class Verdict:
     Attributes:
         tuner: whose.
         setting: chosen; None where the tuner found nothing that it would deploy.
+        cost_usd: of a request, by the calls that really leave; infinite where some of them fail.
         regret: cost over that of the optimum, less 1; below 0 where breaking the objective saved money.
         late_share: of requests beyond the bound.
         evaluations: settings that were measured.
@@ -48,6 +49,7 @@ class Verdict:
 
     tuner: Tuner
     setting: FunctionSetting | None
+    cost_usd: float
     regret: float
     late_share: float
     evaluations: int
@@ -106,7 +108,7 @@ class Contest:
             try:
                 found = MeasuredSearch(calls.grid, sample, fit_function, self.prices).run(self.load)
             except NothingFeasibleError:
-                return Verdict(tuner, None, np.inf, 1.0, 0)
+                return Verdict(tuner, None, np.inf, np.inf, 1.0, 0)
             setting, timeout_s, evaluations = found.setting, found.calls.timeout_s, found.evaluations
         else:
             tuned = JbmpTuner(calls.grid, sample, is_repaired=tuner == "jbmp repaired").tune(self.load)
@@ -114,5 +116,6 @@ class Contest:
         place = np.array([calls.grid.place(setting)])
         delay_s = np.full(calls.seconds.size, timeout_s)
         deployed = PricedCalls(calls.grid, calls.seconds, self.prices).under(self.load, delay_s)
-        regret = float(deployed.cost_usd[place][0]) / optimum_usd - 1
-        return Verdict(tuner, setting, regret, float(deployed.late_share(calls.noise, place)[0]), evaluations)
+        cost_usd = float(deployed.cost_usd[place][0])
+        late_share = float(deployed.late_share(calls.noise, place)[0])
+        return Verdict(tuner, setting, cost_usd, cost_usd / optimum_usd - 1, late_share, evaluations)

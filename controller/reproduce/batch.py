@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from controller.reproduce.batch_contest import (
 )
 from controller.reproduce.batch_figures import contest_figure, day_figure
 from controller.reproduce.batch_rows import law_rows, search_rows
-from controller.reproduce.rows import Reproduction, Row
+from controller.reproduce.rows import Done, Reproduction, Row
 from controller.reproduce.table import contest_table, published_table, requirement_table
 from controller.reproduce.traces import TRACES
 
@@ -42,14 +41,6 @@ STEPS = len(TRACES) * len(SERVICES) * len(DESIGNS)
 """What the progress counts."""
 SHOWN_TRACE, SHOWN_SERVICE = "NYS-like", facts.LIGHT.name
 """The day that is drawn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The document of a reproduction and its tables for a terminal."""
-
-    reproduction: Reproduction
-    text: str
 
 
 def reproduce(folder: Path, contest: Iterable[Bout], *, seed: int, tell: Callable[[str], None]) -> Done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from controller.reports import formats
 from controller.reports.drawing import Drawing, Scale, steps
 from controller.reports.panels import AXIS_PX, TITLE_PX, WIDE_PX, draw_time_axis, draw_title, draw_values, sheet
 from controller.reproduce.batch_contest import FROZEN, OURS, PUBLISHED, RELEASED, SECOND
+from controller.reproduce.figure_parts import draw_legend, draw_shares, standalone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ def contest_figure(outcomes: Sequence[Outcome]) -> str:
     middle = NAMES_PX + (WIDE_PX - NAMES_PX - GAP_PX) / 2
     cost = Scale(LEAST_DEARER, MOST_DEARER, NAMES_PX, middle)
     windows = Scale(0.0, 1.0, middle + GAP_PX, WIDE_PX - 20)
-    _legend(drawing)
+    draw_legend(drawing, NAMES_PX, MARKS)
     drawing.text(NAMES_PX, 50, "cost over the oracle each second", "note")
     drawing.text(windows.from_px, 50, "windows violated (line: 5 % allowed)", "note")
     bottom = HEAD_PX + ROW_PX * len(by_row)
-    _axis(drawing, cost, bottom, (0.0, 0.1, 0.2, 0.3))
-    _axis(drawing, windows, bottom, (0.0, 0.25, 0.5, 0.75, 1.0))
+    draw_shares(drawing, cost, (HEAD_PX - 6, bottom), (0.0, 0.1, 0.2, 0.3))
+    draw_shares(drawing, windows, (HEAD_PX - 6, bottom), (0.0, 0.25, 0.5, 0.75, 1.0))
     allowed = windows.at(ALLOWED_VIOLATION_RATIO)
     drawing.line((allowed, HEAD_PX - 6), (allowed, bottom), "bound")
     for place, ((trace, service), designs) in enumerate(by_row.items()):
@@ -57,7 +57,7 @@ def contest_figure(outcomes: Sequence[Outcome]) -> str:
             dearer = each.usd_per_million / designs[SECOND].usd_per_million - 1
             drawing.circle(cost.at(dearer), y, 5, f"mark {css}")
             drawing.circle(windows.at(each.window_violation_ratio), y, 5, f"mark {css}")
-    return _standalone(drawing)
+    return standalone(drawing)
 
 
 def day_figure(bout: Bout, windows: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]) -> str:
@@ -95,23 +95,4 @@ def day_figure(bout: Bout, windows: Mapping[str, tuple[NDArray[np.float64], NDAr
         drawing.line((paper.left, scale.at(slo.bound_s)), (paper.right, scale.at(slo.bound_s)), "bound")
         top += TITLE_PX + PANEL_PX + 14
     draw_time_axis(drawing, paper, top - 8)
-    return _standalone(drawing)
-
-
-def _legend(drawing: Drawing) -> None:
-    x = NAMES_PX
-    for design, css in MARKS.items():
-        drawing.circle(x, 20, 5, f"mark {css}")
-        drawing.text(x + 10, 24, design)
-        x += 36 + 6.2 * len(design)
-
-
-def _axis(drawing: Drawing, scale: Scale, bottom: float, ticks: Sequence[float]) -> None:
-    for tick in ticks:
-        drawing.line((scale.at(tick), HEAD_PX - 6), (scale.at(tick), bottom), "hair")
-        drawing.text(scale.at(tick), bottom + 16, f"{100 * tick:g} %", "middle")
-
-
-def _standalone(drawing: Drawing) -> str:
-    style = (files("controller.reports") / "ink.css").read_text(encoding="utf-8")
-    return drawing.svg(style=f"{style}.sheet{{fill:var(--paper)}}.late-mark{{--c:var(--late)}}", standalone=True)
+    return standalone(drawing)

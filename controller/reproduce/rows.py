@@ -50,7 +50,7 @@ class Requirement:
         text: what is required, in words.
         worst: the worst value, and `where`.
         bound: what it may be at most.
-        where: trace and service of the worst value.
+        where: of the worst value; what is tried at several sizes names all that miss it.
         holds: whether it is kept everywhere.
     """
 
@@ -82,3 +82,11 @@ class Reproduction:
             "requirements": [each.to_document() for each in self.requirements],
             "figures": list(self.figures),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The document of a reproduction and its tables for a terminal."""
+
+    reproduction: Reproduction
+    text: str
