@@ -12,7 +12,6 @@ from controller.baselines.parallel_batch import (
     parallel,
 )
 from controller.baselines.parallel_plan import FP32, INT8, JobPlanner, padded_tokens
-from controller.baselines.parallel_rows import parallel_rows
 from controller.baselines.review_lengths import draw_review_tokens
 from controller.domain.prices import load_prices
 from controller.errors import BadInputError, NothingFeasibleError
@@ -129,20 +128,3 @@ def test_beside_the_papers_fastest_run_ours_is_faster_and_cheaper(planner):
     assert bill.makespan_s / planner.for_budget(bill.total_usd, FP32).makespan_s >= 2
     assert planner.for_deadline(bill.makespan_s, INT8).cost_usd <= 0.60 * bill.total_usd
     assert planner.for_deadline(bill.makespan_s, FP32).cost_usd <= 0.85 * bill.total_usd
-
-
-def test_rows_cover_both_designs_at_all_nine_sizes():
-    rows = parallel_rows(PRICES, seed=1)
-    times = {(row.design, row.batch_size): row.reproduced for row in rows if row.quantity == "time as published"}
-    assert sorted(times) == sorted((design, size) for design in ("monolithic", "parallel") for size in BATCH_SIZES)
-    assert times["parallel", 250] == pytest.approx(3.5)
-    assert rows[0].to_document() == {
-        "quantity": "time as published",
-        "unit": "min",
-        "design": "monolithic",
-        "batch_size": 50,
-        "published": (325.0, 375.0),
-        "reproduced": pytest.approx(350.0),
-        "ours": None,
-        "kind": "simulated",
-    }

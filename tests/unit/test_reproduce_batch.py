@@ -10,7 +10,6 @@ import pytest
 from controller.baselines.attainment import AttainmentTable
 from controller.baselines.call_table import tabulate_calls
 from controller.baselines.judge import Trial
-from controller.cli import main
 from controller.domain.arrival_statistics import lag1, scv
 from controller.domain.prices import load_prices
 from controller.performance_model.grid_search import Grid
@@ -203,29 +202,3 @@ def test_a_small_contest_writes_figures_and_fills_every_row(tmp_path):
     assert all(keys <= row.keys() for row in document["rows"])
     assert max(map(len, done.text.splitlines())) <= 80
     assert facts.RESNET.name in done.text
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--hours", "0"), "--hours: needs a whole number from 1 to 48"),
-        (("--seed", "-1"), "--seed: needs a whole number"),
-    ],
-)
-def test_flags_that_make_no_sense_are_one_line(flags, words, tmp_path, capsys):
-    assert main(["reproduce", "batch", "--out", str(tmp_path), *flags]) == 2
-    shown = capsys.readouterr().err
-    assert words in shown
-    assert shown.count("\n") == 1
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert main(["reproduce", "batch", "--out", str(tmp_path / "file")]) == 2
-    assert "cannot be made" in capsys.readouterr().err
-
-
-def test_an_unknown_paper_is_refused(tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        main(["reproduce", "other", "--out", str(tmp_path)])
-    assert stop.value.code == 2
