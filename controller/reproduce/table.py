@@ -97,10 +97,10 @@ def _cheaper(each: Beside, precision: str) -> str:
 
 def regret_table(found: Mapping[str, Mapping[str, Regret]]) -> str:
     """Return regret over the true optimum by family and tuner."""
-    tuners = {"ours": "tidegate, 12", "jbmp repaired": "JBMP repaired, 90", "jbmp as published": "as published, 90"}
+    tuners = {"ours": "tidegate (12)", "jbmp repaired": "repaired (90)", "jbmp as published": "published (90)"}
     lines = [
-        f"{'regret, %, and settings that':<29}{''.join(f'{name:>17}' for name in tuners.values())}",
-        f"{'break the objective':<29}{HEADS * len(tuners)}",
+        f"{'regret of tidegate and JBMP':<29}{''.join(f'{name:>17}' for name in tuners.values())}",
+        f"{'in %; brk: objective broken':<29}{HEADS * len(tuners)}",
     ]
     for family, results in found.items():
         name = f"{family} ({results['ours'].cases})"

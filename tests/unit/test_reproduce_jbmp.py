@@ -31,7 +31,7 @@ SMALL = Effort(
     regret_functions=1,
     loads=(CallLoad(10.0, 2.0),),
 )
-LOADING, WARM = "saving over a model loaded for each request", "saving over a warm function, unbatched"
+LOADING, WARM = "saving over loading for each request", "saving over a warm function, unbatched"
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +95,11 @@ def test_what_is_required_holds_where_ours_leads():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"naive": 5.0}, "cost over a model loaded for each request"),
+        ({"naive": 5.0}, "cost over loading for each request"),
         ({"warm": 2.5}, "cost over warm, unbatched: a fixed cost"),
         ({"reloading": 2.2}, "cost over JBMP, model loaded for each call"),
         ({"kept": 1.99}, "cost over JBMP, warm workers"),
-        ({"optimum": 1.0}, "share lost of the optimum's saving, over loading"),
+        ({"optimum": 1.0}, "share lost of the optimum's saving over loading"),
     ],
 )
 def test_each_requirement_on_cost_can_be_missed(changes, text):
@@ -116,7 +116,7 @@ def test_one_long_text_function_that_is_dearer_is_one_too_many():
     [
         (judged(0.06, 0.1), "regret in 12 evaluations, median"),
         (judged(0.16, 0.2), "regret in 12 evaluations, worst"),
-        (judged(broken=True), "settings that break the objective"),
+        (judged(broken=True), "settings of a family that break the objective"),
         (judged(0.02, 0.01), "median regret, less that of JBMP in 90"),
     ],
 )
