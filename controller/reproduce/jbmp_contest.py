@@ -67,6 +67,7 @@ class Costs:
         kept: JBMP repaired with warm workers.
         ours: tidegate, warm.
         optimum: the cheapest setting there is, warm.
+        is_broken: whether ours breaks the objective.
     """
 
     network: Network
@@ -76,6 +77,7 @@ class Costs:
     kept: float
     ours: float
     optimum: float
+    is_broken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def function_costs(network: Network, key: tuple[int, ...], prices: LambdaPrices)
         kept=_payable(kept, optimum_usd),
         ours=_payable(ours, optimum_usd),
         optimum=optimum_usd,
+        is_broken=ours.is_broken,
     )
 
 

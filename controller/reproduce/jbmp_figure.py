@@ -30,7 +30,7 @@ def saving_figure(costs: Sequence[Costs]) -> str:
     middle = NAMES_PX + (WIDE_PX - NAMES_PX - GAP_PX) / 2
     naive = Scale(0.0, 1.0, NAMES_PX, middle)
     warm = Scale(LEAST_SAVING, 1.0, middle + GAP_PX, WIDE_PX - 20)
-    draw_legend(drawing, NAMES_PX, MARKS)
+    draw_legend(drawing, 20, MARKS)
     drawing.text(NAMES_PX, 50, "saving over loading for each request (line: 62 % published)", "note")
     drawing.text(warm.from_px, 50, "saving over a warm function, unbatched", "note")
     draw_shares(drawing, naive, (HEAD_PX - 6, bottom), (0.0, 0.25, 0.5, 0.75, 1.0))

@@ -65,7 +65,7 @@ def test_jbmp_is_run_for_real(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("controller.reproduce.papers.EFFORT", QUICK)
     assert main(["reproduce", "jbmp", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr()
-    assert "JBMP, warm workers, resnet" in shown.out
+    assert "JBMP repaired, warm workers, resnet" in shown.out
     assert "1 figure beside it" in shown.err
 
 
