@@ -31,7 +31,6 @@ SERVED = {
 CLUSTER = {
     "apiextensions.k8s.io/customresourcedefinitions": "list watch",
     "/nodes": "list",
-    "/namespaces": "list watch",
 }
 OWN = {
     "/secrets:tidegate-ca": "get",

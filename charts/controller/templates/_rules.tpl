@@ -49,9 +49,6 @@
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list]
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
 {{- end -}}
 
 {{/* Its own namespace: the authority of the link, and the Lease that keeps a second replica waiting. */}}
