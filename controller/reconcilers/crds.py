@@ -16,8 +16,9 @@ import yaml
 
 from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError, connect
-from controller.reconcilers.resources import API_VERSION, GROUP, VERSION, InferenceTuningSpec, InferenceTuningStatus
+from controller.reconcilers.resources import API_VERSION, GROUP, VERSION, InferenceTuningSpec
 from controller.reconcilers.schema import schema_of
+from controller.reconcilers.status_resources import InferenceTuningStatus
 from controller.reconcilers.sweep_resources import SweepSpec, SweepStatus, SweepTrialSpec, SweepTrialStatus
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from controller.reconcilers.resources import DECIMAL, DURATION, NAME, Condition, Slo, TargetRef
+from controller.reconcilers.resources import DECIMAL, DURATION, NAME, Slo, TargetRef
 from controller.reconcilers.schema import Rule, about
+from controller.reconcilers.status_resources import Condition  # noqa: TC001  types are read while running
 
 Strategy = Literal["Grid", "Random", "Optuna"]
 TrialPhase = Literal["Pending", "Setting", "Running", "Complete", "Failed", "Invalid"]

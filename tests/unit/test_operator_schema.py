@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 
 from controller.errors import BadInputError
-from controller.reconcilers.resources import InferenceTuningSpec, InferenceTuningStatus
+from controller.reconcilers.resources import InferenceTuningSpec
 from controller.reconcilers.schema import Rule, about, read, schema_of
+from controller.reconcilers.status_resources import InferenceTuningStatus
 from controller.reconcilers.sweep_resources import SweepSpec, SweepTrialSpec
 
 
