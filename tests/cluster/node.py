@@ -13,77 +13,14 @@ import time
 from pathlib import Path
 
 from certificates import NODE_IP, make_certificates
+from node_files import AUDIT, BRIDGE, CONTAINERD_TOML, KUBELET, PKI, SOCKET
 from places import BIN, CONTAINERD, IMAGES, KUBECONFIG, NETWORK, RUN, STORE, ClusterError, inside, kubectl, run
 
-PKI = RUN / "pki"
 LOGS = RUN / "logs"
 RECORD = RUN / "processes.json"
-SOCKET = CONTAINERD / "containerd.sock"
 POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 PATIENCE_S = 120.0
-_CONTAINERD_TOML = f"""version = 2
-root = "{RUN}/containerd"
-state = "{CONTAINERD}"
-[grpc]
-  address = "{SOCKET}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "kind.local/pause:1"
-  # CAP_SYS_RESOURCE may be missing, and without it a score cannot be lowered.
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "{RUN}/cni"
-"""
-# Who of the operator's namespace asked for what, and what came of it.
-_AUDIT = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts:tidegate"]}, {"level": "None"}],
-}
-_BRIDGE = {
-    "cniVersion": "0.4.0",
-    "name": "pods",
-    "plugins": [
-        {
-            "type": "bridge",
-            "bridge": "cni0",
-            "isGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {
-                "type": "host-local",
-                "ranges": [[{"subnet": "10.244.0.0/24"}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        },
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-    ],
-}
-_KUBELET = f"""apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {PKI}/ca.crt}}}}
-authorization: {{mode: Webhook}}
-cgroupDriver: cgroupfs
-failSwapOn: false
-failCgroupV1: false
-clusterDNS: [10.96.0.10]
-clusterDomain: cluster.local
-containerRuntimeEndpoint: unix://{SOCKET}
-tlsCertFile: {PKI}/kubelet.crt
-tlsPrivateKeyFile: {PKI}/kubelet.key
-resolvConf: {RUN}/resolv.conf
-evictionHard: {{}}
-imageGCHighThresholdPercent: 100
-localStorageCapacityIsolation: false
-featureGates: {{KubeletInUserNamespace: true}}
-podLogsDir: {RUN}/pod-logs
-"""
 
 
 def start(say) -> None:
@@ -147,14 +84,14 @@ def _make_network() -> None:
 
 
 def _start_runtime() -> None:
-    (RUN / "containerd.toml").write_text(_CONTAINERD_TOML)
-    (RUN / "cni" / "10-bridge.conflist").write_text(json.dumps(_BRIDGE))
+    (RUN / "containerd.toml").write_text(CONTAINERD_TOML)
+    (RUN / "cni" / "10-bridge.conflist").write_text(json.dumps(BRIDGE))
     _start("containerd", "containerd", "-c", RUN / "containerd.toml")
     _wait_for("containerd", lambda: run("ctr", "-a", SOCKET, "version"))
 
 
 def _start_control_plane() -> None:
-    (RUN / "audit.yaml").write_text(json.dumps(_AUDIT))
+    (RUN / "audit.yaml").write_text(json.dumps(AUDIT))
     etcd = "http://127.0.0.1:2379"
     addresses = (f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}")
     data = ("--data-dir", RUN / "etcd", "--unsafe-no-fsync")
@@ -201,7 +138,7 @@ def _start_control_plane() -> None:
 
 
 def _start_kubelet() -> None:
-    (RUN / "kubelet.yaml").write_text(_KUBELET)
+    (RUN / "kubelet.yaml").write_text(KUBELET)
     (RUN / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     _start(
         "kubelet",
