@@ -129,7 +129,7 @@ class ControlLoop:
             wanted = given_back(before.rest or present, present, held=self._settings.held)
         activation = state.config.activation_scale
         if "activation_scale" not in self._settings.held:
-            activation = after.activation_scale(seen, max_scale=wanted.max_scale)
+            activation = after.activation_scale(seen, wanted)
         if wanted == present and activation == state.config.activation_scale:
             return state
         setting = replace(

@@ -166,7 +166,7 @@ class Reflex:
         cap = min(math.ceil(self.held * (1 + headroom)), most)
         return ScaleBounds(floor, int(max(floor, least, cap)))
 
-    def activation_scale(self, seen: BurstSeen, *, max_scale: int) -> int:
+    def activation_scale(self, seen: BurstSeen, bounds: ScaleBounds) -> int:
         """Return how many instances should start at once when a request meets none; 0 is one, as ever.
 
         Requests in parallel are counted as load a tick later, and from zero that tick is most of the wait. Where the
@@ -176,14 +176,15 @@ class Reflex:
 
         Args:
             seen: in this second.
-            max_scale: that will be in force.
+            bounds: that will be in force; Knative takes nothing outside.
         """
         if self.held:
             return 0
-        if seen.own_activation or self.woken_s == -math.inf or len(self.wakes) < WAKES_KEPT:
-            return seen.own_activation
-        least = min(*self.wakes, max_scale or math.inf, seen.scale_bounds[1])
-        return int(least) if least > 1 else 0
+        least = seen.own_activation
+        if not least and self.woken_s > -math.inf and len(self.wakes) == WAKES_KEPT:
+            least = min(self.wakes)
+        within = min(max(least, bounds.min_scale), bounds.max_scale or math.inf, seen.scale_bounds[1])
+        return int(within) if least > 1 and within > 1 else 0
 
     def _woken(self, seen: BurstSeen) -> Reflex:
         """Return this after it has seen whether the service leaves zero, and what it then needs."""

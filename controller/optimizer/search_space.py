@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from controller.domain.serving_config import PRICE_OF_CHANGE, ServingConfig
+from controller.domain.serving_config import PRICE_OF_CHANGE, REAL, ServingConfig
 from controller.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SearchSpace:
         bounded: then max_scale is raised, unless all that may be tried of it is lower.
         """
         chosen = {name: self.values[name][place] for name, place in places.items()}
-        found = {name: value if name in _REAL else int(value) for name, value in chosen.items()}
+        found = {name: value if name in REAL else int(value) for name, value in chosen.items()}
         most = found.get("max_scale", self.fixed.max_scale)
         if most and found.get("min_scale", self.fixed.min_scale) > most:
             least = int(self.values.get("min_scale", (self.fixed.min_scale,))[0])
@@ -91,7 +91,6 @@ class SearchSpace:
         return {name: [_rank(name, value) for value in grid] for name, grid in self.values.items()}
 
 
-_REAL = {"max_queue_delay_s", "target"}
 _UNBOUNDED = 1e9
 
 
@@ -99,7 +98,7 @@ def _with_ends(name: str, grid: tuple[float, ...], bounds: tuple[float, float] |
     """Return the values of a knob with the ends of the user's bounds among them, in rising order."""
     if bounds is None:
         return grid
-    low, high = bounds if name in _REAL else (math.ceil(bounds[0]), int(min(bounds[1], _UNBOUNDED)))
+    low, high = bounds if name in REAL else (math.ceil(bounds[0]), int(min(bounds[1], _UNBOUNDED)))
     ends = {each for each in (low, high) if 0 < each < _UNBOUNDED}
     return tuple(sorted({*grid, *ends}, key=lambda each: _rank(name, each)))
 
@@ -161,7 +160,7 @@ def search_space(  # noqa: PLR0913  what there is, what it can hold, and what us
         if len(inside) > 1:
             values[name] = inside
         else:
-            alone.update((name, each if name in _REAL else int(each)) for each in inside)
+            alone.update((name, each if name in REAL else int(each)) for each in inside)
     fence = present.container_concurrency
     if may_roll and fence and "container_concurrency" not in held:
         _, highest = bounds.get("container_concurrency", (0, _UNBOUNDED))

@@ -28,7 +28,7 @@ from controller.platforms.overlay import Overlay
 from controller.platforms.owned import hot_settings_map
 from controller.platforms.pod_resize import PodSizes, cpu_of
 from controller.platforms.protocol import Applied, PlatformState, dearest_price
-from controller.platforms.revision_annotations import LEAST_ACTIVATION, autoscaler_settings
+from controller.platforms.revision_annotations import autoscaler_settings, taken_together
 from controller.platforms.roller import Roller
 from controller.platforms.warm_settings import WarmSettings
 from controller.telemetry.outbox import hot_settings_of
@@ -132,6 +132,7 @@ class KnativePlatform:
             await self.remember()
             await self.enforce()
             self.limits.made("warm", self._now())
+            changes = {name: pair for name, pair in changes.items() if name not in self.overlay.held}
         if "container_concurrency" in changes:
             await self._roll(wanted.container_concurrency)
             self.limits.made("slow", self._now())
@@ -147,11 +148,16 @@ class KnativePlatform:
         wanted = present.with_prices(config, prices)
         if config.min_scale > present.min_scale and self.limits.permits("warm") and self.warm.is_possible:
             # Instances that a burst needs now: the change counts, so that others wait for it.
-            wanted = replace(wanted, min_scale=config.min_scale, max_scale=config.max_scale)
+            scale = {name: getattr(config, name) for name in ("min_scale", "max_scale", "activation_scale")}
+            wanted = replace(wanted, **scale)
         kept = {name: getattr(present, name) for name in self.overlay.held}
         if is_at_zero and wanted.min_scale > present.min_scale:
             kept["min_scale"] = present.min_scale
-        return ServingConfig.from_document(_taken_together(wanted.to_document() | kept), where="setting")
+        document = wanted.to_document() | kept
+        if document["max_scale"] and (document["min_scale"] or 0) > document["max_scale"]:
+            document["min_scale"] = document["max_scale"]
+        found = taken_together(ServingConfig.from_document(document, where="setting"))
+        return replace(found, **{name: value for name, value in kept.items() if name == "activation_scale"})
 
     async def _roll(self, fence: int) -> None:
         """Begin a rollout; what the cluster refuses is not asked for again.
@@ -172,8 +178,8 @@ class KnativePlatform:
         place = self._place
         self.warm, self.roller = WarmSettings(place), Roller(place.cluster, place.seen, place.namespace)
 
-    async def enforce(self) -> dict[str, str]:
-        """Put back in force what is wanted and is not; returns the annotations that were written.
+    async def enforce(self) -> None:
+        """Put back in force what is wanted and is not.
 
         Raises:
             TemporaryError: the cluster does not take it.
@@ -183,7 +189,7 @@ class KnativePlatform:
         if (found := self.roller.taken_back()) is not None:
             self.overlay.held["container_concurrency"] = f"somebody set it to {found}"
         await self.sizes.enforce(self._place.seen.serving_pods())
-        return await self.warm.enforce()
+        await self.warm.enforce()
 
     async def release(self) -> None:
         """Take everything of ours off: Revisions get the template's values back, the servers their own settings.
@@ -284,13 +290,3 @@ class KnativePlatform:
 
     def _now(self) -> float:
         return self._place.wall() - self._started_at_s
-
-
-def _taken_together(setting: dict[str, Any]) -> dict[str, Any]:
-    """Return a setting that Knative takes as it is: min ≤ activation ≤ max, target ≤ fence."""
-    least, most, activation = (setting[name] for name in ("min_scale", "max_scale", "activation_scale"))
-    if activation >= LEAST_ACTIVATION:
-        least, most = min(least, activation), most and max(most, activation)
-    fence = setting["container_concurrency"]
-    target = min(setting["target"], fence or math.inf)  # it never aims above the fence
-    return setting | {"min_scale": min(least, most or least), "max_scale": most, "target": target}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MOST_WRITTEN = 4
+MOST_WORDS = 300
 
 
 @dataclass(slots=True)
@@ -62,6 +63,12 @@ class Overlay:
                 missing[annotation] = value
         return missing
 
+    def refused(self, values: Mapping[str, str], why: str) -> None:
+        """The cluster does not take these values (by annotation): those that it names are held, else all of them."""
+        knobs = [knob for knob, annotation in ANNOTATION_OF.items() if annotation in values]
+        for knob in [each for each in knobs if ANNOTATION_OF[each] in why] or knobs:
+            self._hold(knob, f"{self.wanted.get(knob) or 'nothing'} was refused, {why}"[:MOST_WORDS])
+
     def wrote(self, revision: str) -> None:
         """Ours are on this Revision now."""
         self.written = [*(each for each in self.written if each != revision), revision][-MOST_WRITTEN:]
@@ -75,8 +82,9 @@ class Overlay:
         return {ANNOTATION_OF[knob]: self.template.get(knob) for knob in self.wanted}
 
     def release(self) -> None:
-        """Take hold of everything again: the tuning was changed."""
+        """Take hold of everything again: the tuning was changed; what differs until then is nobody's drift."""
         self.held.clear()
+        self.written.clear()
 
     def _hold(self, knob: str, why: str) -> None:
         self.held[knob] = why

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.errors import TemporaryError
+from controller.platforms.cluster_client import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,6 +84,18 @@ class Place:
             why = f"{name} is not seen yet" if name else "has no ready revision yet"
             raise TemporaryError(f"service {self.service}: {why}")
         return found
+
+    async def find(self) -> dict[str, Any] | None:
+        """Return the service as the API server has it; None where there is none, or it is being deleted.
+
+        Raises:
+            TemporaryError: the cluster does not answer.
+        """
+        try:
+            found = await self.cluster.get(f"{SERVING}/{self.namespace}/services/{self.service}")
+        except MissingError:
+            return None
+        return None if found["metadata"].get("deletionTimestamp") else found
 
     def live_revisions(self) -> dict[str, dict[str, Any]]:
         """Return the Revisions that take traffic or will, by name: those named by the traffic, and the newest."""

@@ -79,16 +79,15 @@ class PodSizes:
         """Why the cluster does not take it; empty while it does."""
         self._asked: dict[str, float] = {}
 
-    async def enforce(self, pods: Sequence[PodSeen]) -> int:
-        """Bring pods to the wanted size; returns how many were changed.
+    async def enforce(self, pods: Sequence[PodSeen]) -> None:
+        """Bring pods to the wanted size.
 
         Raises:
             TemporaryError: the cluster does not answer.
         """
         wanted = self.cpu
         if wanted is None or self.refused:
-            return 0
-        changed = 0
+            return
         for pod in pods:
             present = cpu_of(pod.resources)
             is_there = present is not None and abs(present - wanted) < SAME
@@ -96,9 +95,7 @@ class PodSizes:
             if is_there or self._asked.get(pod.uid) == wanted or pod.is_leaving:
                 continue
             await self._resize(pod, wanted)
-            changed += 1
         self._asked = {pod.uid: self._asked[pod.uid] for pod in pods if pod.uid in self._asked}
-        return changed
 
     def trouble(self, pods: Sequence[PodSeen]) -> str:
         """Return why pods do not have the wanted size; empty where they have it or will in a moment."""

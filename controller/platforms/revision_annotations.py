@@ -102,10 +102,18 @@ def warm_annotations(config: ServingConfig, knobs: Iterable[str]) -> dict[str, s
     return {ANNOTATION_OF[knob]: _text(config, knob) for knob in knobs}
 
 
+def taken_together(config: ServingConfig) -> ServingConfig:
+    """Return a setting as Knative takes it: min ≤ activation ≤ max, and a target that is not above the fence."""
+    activation, most = config.activation_scale, config.max_scale or math.inf
+    if activation >= LEAST_ACTIVATION:
+        activation = int(min(max(activation, config.min_scale), most))
+    target = min(config.target, config.container_concurrency or math.inf)
+    return replace(config, activation_scale=activation, target=target)
+
+
 def _text(config: ServingConfig, knob: str) -> str:
-    if knob == "activation_scale":
-        within = min(max(config.activation_scale, config.min_scale), config.max_scale or config.activation_scale)
-        return str(within) if within >= LEAST_ACTIVATION and config.activation_scale else ""
+    if knob == "activation_scale" and config.activation_scale < LEAST_ACTIVATION:
+        return ""
     if knob == "window_s":
         return duration_text(config.window_s) if config.window_s else ""
     return decimal_text(getattr(config, knob))

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from controller.errors import TemporaryError
-from controller.platforms.cluster_client import ClusterCallError
+from controller.platforms.cluster_client import ClusterCallError, ForbiddenError, InvalidError
 from controller.platforms.knative_reading import annotations_of, template_annotations
 from controller.platforms.overlay import Overlay
 from controller.platforms.place import SERVING
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 AUTOSCALING = "/apis/autoscaling.internal.knative.dev/v1alpha1/namespaces"
 VERIFY_S = 3.0
 _POLL_S = 0.2
+POLICY = "admission webhook"
+"""How a refusal begins that comes of what is asked, and not of who asks."""
 
 
 class WarmSettings:
@@ -48,22 +50,31 @@ class WarmSettings:
         """Want these settings from now on; `enforce` writes them."""
         self.overlay.want(warm_annotations(config, knobs), template_annotations(self._place.document))
 
-    async def enforce(self) -> dict[str, str]:
-        """Put the overlay on every live Revision where it is not; returns what was written, by annotation.
+    async def enforce(self) -> None:
+        """Put the overlay on every live Revision where it is not; what the cluster refuses is held from then on.
 
         Raises:
             TemporaryError: the cluster does not take it, or its autoscaler does not follow.
         """
-        written: dict[str, str] = {}
         for name, revision in self._place.live_revisions().items() if self.overlay.wanted else ():
-            on_it = annotations_of(revision)
-            missing = self.overlay.look(name, on_it, template_annotations(self._place.document))
-            if missing:
-                await self._annotate(name, missing)
+            on_it, template = annotations_of(revision), template_annotations(self._place.document)
+            # What is refused is held, and so missing no more: the rest is tried again at once.
+            while missing := self.overlay.look(name, on_it, template):
+                if await self._is_taken(name, missing):
+                    break
             if self.overlay.wanted:
                 self.overlay.wrote(name)
-            written |= missing
-        return written
+
+    async def _is_taken(self, revision: str, values: dict[str, str]) -> bool:
+        """Write annotations; return whether the cluster took them. What it refuses is held from then on."""
+        try:
+            await self._annotate(revision, values)
+        except (InvalidError, ForbiddenError) as error:
+            if isinstance(error, ForbiddenError) and POLICY not in str(error):
+                raise  # a right that is lacking may be granted
+            self.overlay.refused(values, str(error))
+            return False
+        return True
 
     async def release(self) -> None:
         """Give Revisions the template's values back.

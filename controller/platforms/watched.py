@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SERVICE_LABEL = "serving.knative.dev/service"
 REVISION_LABEL = "serving.knative.dev/revision"
@@ -36,7 +36,6 @@ class PodSeen:
         stages_s: seconds from its creation to each stage that it reached.
         is_leaving: whether it was told to stop.
         is_done: whether its containers have ended.
-        restarts: of its containers.
         resources: of the container that answers, as they are in force now.
         resize_trouble: why a resize in place has not happened; empty where none is waited for.
     """
@@ -50,7 +49,6 @@ class PodSeen:
     stages_s: Mapping[str, float]
     is_leaving: bool
     is_done: bool
-    restarts: int
     resources: Mapping[str, Mapping[str, str]]
     resize_trouble: str
 
@@ -87,10 +85,6 @@ class Watched:
     def service(self, key: Key) -> ServiceSeen:
         """Return what is known of a service; it need not exist."""
         return self._services.setdefault(key, ServiceSeen())
-
-    def keys(self) -> Iterator[Key]:
-        """Return the services of which anything is known."""
-        return iter(list(self._services))
 
     def find_pod(self, uid: str) -> tuple[Key, PodSeen] | None:
         """Return the service of a pod, if the watch has told of it."""
@@ -201,7 +195,6 @@ def pod_seen(document: Mapping[str, Any]) -> PodSeen:
         stages_s={name: at_s - created_s for name, at_s in stages.items() if at_s is not None},
         is_leaving="deletionTimestamp" in metadata,
         is_done=status.get("phase") in ("Succeeded", "Failed"),
-        restarts=sum(each.get("restartCount", 0) for each in states.values()),
         # The status tells what is in force, the specification what was asked for.
         resources=own.get("resources") or container.get("resources") or {},
         resize_trouble=_resize_trouble(status),

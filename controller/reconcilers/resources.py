@@ -114,6 +114,21 @@ class DurationBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowBounds(DurationBounds):
+    """Shortest and longest window: what Knative takes, whole seconds from 6s to 1h."""
+
+    RULES: ClassVar = (
+        *DurationBounds.RULES,
+        Rule(
+            "[has(self.min) ? self.min : '6s', has(self.max) ? self.max : '6s'].all(each, "
+            "duration(each) >= duration('6s') && duration(each) <= duration('1h') && "
+            "duration(each).getMilliseconds() % 1000 == 0)",
+            "windows are whole seconds from 6s to 1h",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecimalBounds:
     """Lowest and highest value of a setting, as decimal texts."""
 
@@ -165,7 +180,8 @@ class Bounds:
     ] = None
     target: Annotated[DecimalBounds | None, about("Requests in parallel that a pod is scaled for (warm).")] = None
     window: Annotated[
-        DurationBounds | None, about("Stable window of the autoscaler (warm); kept inside, and not searched.")
+        WindowBounds | None,
+        about("Stable window of the autoscaler (warm), whole seconds from 6s to 1h; kept inside, and not searched."),
     ] = None
 
 

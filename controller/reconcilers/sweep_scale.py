@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from controller.domain.serving_config import PRICE_OF_CHANGE
 from controller.errors import TrialError
 from controller.platforms.knative_reading import annotations_of, template_annotations
-from controller.platforms.revision_annotations import ANNOTATION_OF, WARM_KNOBS, warm_annotations
+from controller.platforms.revision_annotations import ANNOTATION_OF, WARM_KNOBS, taken_together, warm_annotations
 
 if TYPE_CHECKING:
     from controller.domain.serving_config import ServingConfig
     from controller.platforms.knative import KnativePlatform
 
-BOUNDS = ("min_scale", "max_scale")
+BOUNDS = ("min_scale", "max_scale", "activation_scale")
 
 
 class SweepScale:
@@ -42,8 +42,8 @@ class SweepScale:
         if platform.overlay.wanted:
             return
         template, found = template_annotations(platform.service), annotations_of(platform.revision)
-        ours = {ANNOTATION_OF[knob] for knob in self._knobs}
-        laid = {name: value for name, value in found.items() if name in ours and value != template.get(name)}
+        ours = {name: found.get(name, "") for name in (ANNOTATION_OF[knob] for knob in self._knobs)}
+        laid = {name: value for name, value in ours.items() if value != template.get(name, "")}
         platform.overlay.want(laid, template)
         platform.overlay.wrote(platform.revision["metadata"]["name"])
 
@@ -60,6 +60,7 @@ class SweepScale:
                 raise TrialError("scale settings of a revision do not reach its autoscaler; it needs Knative 1.21")
             return
         warm.overlay.held.clear()
+        config = taken_together(config)
         warm.want(config, self._knobs)
         warm.overlay.forget_written()  # what differs now is our own new wish and nobody's drift
         await self._platform.enforce()

@@ -9,7 +9,7 @@ import pytest
 
 from controller.domain.serving_config import ServingConfig
 from controller.errors import TemporaryError
-from controller.platforms.cluster_client import ClusterCallError, ForbiddenError
+from controller.platforms.cluster_client import ClusterCallError, ForbiddenError, InvalidError
 from controller.platforms.fake_cluster import FakeCluster
 from controller.platforms.knative import KnativePlatform
 from controller.platforms.owned import Owner
@@ -27,7 +27,7 @@ SERVICE, REVISION, REVISION_2 = f"{SERVING}/services/s", f"{SERVING}/revisions/s
 SCALER = "/apis/autoscaling.internal.knative.dev/v1alpha1/namespaces/team/podautoscalers"
 HOT = "/api/v1/namespaces/team/configmaps/tidegate-hot-s"
 MIN, MAX, ACTIVATION = (ANNOTATION_OF[knob] for knob in ("min_scale", "max_scale", "activation_scale"))
-TARGET = ANNOTATION_OF["target"]
+TARGET, WINDOW = ANNOTATION_OF["target"], ANNOTATION_OF["window_s"]
 AWAY = ClusterCallError("cluster: no answer", status=0)
 
 
@@ -43,6 +43,8 @@ class Knative(FakeCluster):
     """A cluster whose autoscalers follow annotations, do not, are hidden, or cannot be asked."""
 
     scalers = "follow"
+    refused = None
+    """An annotation that is not taken, with the status and words of the answer."""
 
     async def get(self, path):
         if path.startswith(SCALER) and self.scalers == "forbidden":
@@ -52,6 +54,10 @@ class Knative(FakeCluster):
         return await super().get(path)
 
     async def patch(self, path, change, *, kind="merge"):
+        name, status, words = self.refused or ("", 0, "")
+        if name and change.get("metadata", {}).get("annotations", {}).get(name):
+            error = {400: InvalidError, 403: ForbiddenError}[status]
+            raise error(f"cluster: answered {status}: {words}: {name}", status=status)
         found = await super().patch(path, change, kind=kind)
         name = path.rpartition("/")[2]
         if path.startswith(f"{SERVING}/revisions/") and self.scalers == "follow":
@@ -195,10 +201,45 @@ async def test_a_target_above_the_fence_is_not_asked_for_again_and_again(bench):
 async def test_a_scale_that_knative_would_refuse_beside_the_start_from_zero_is_not_asked_for(bench):
     bench.put_revision("s-1", **{ACTIVATION: "3"})
     bench.put_service("s-1", **{ACTIVATION: "3"})
-    applied = await bench.apply(min_scale=5, max_scale=8)
-    assert applied.changes == {"min_scale": (0, 3), "max_scale": (0, 8)}
-    applied = await bench.apply(min_scale=1, max_scale=2)
-    assert applied.changes == {"min_scale": (3, 1), "max_scale": (8, 3)}
+    await bench.apply(min_scale=5, max_scale=8)
+    assert bench.annotations() == {ACTIVATION: "5", MIN: "5", MAX: "8"}
+    await bench.apply(min_scale=1, max_scale=2, activation_scale=3)
+    assert bench.annotations() == {ACTIVATION: "2", MIN: "1", MAX: "2"}
+    await bench.platform.release()
+    assert bench.annotations() == {ACTIVATION: "3"}
+
+
+async def test_a_burst_may_raise_the_scale_and_take_the_start_from_zero_away_though_the_limit_is_spent(bench):
+    bench.put_revision("s-1", **{ACTIVATION: "3"})
+    bench.put_service("s-1", **{ACTIVATION: "3"})
+    bench.platform.limits.set(2, 1)
+    await bench.apply(target=50)
+    await bench.apply(min_scale=7, activation_scale=0)
+    assert bench.annotations() == {MIN: "7", TARGET: "50"}
+
+
+@pytest.mark.parametrize(("status", "words"), [(400, "denied"), (403, 'admission webhook "policy" denied')])
+async def test_what_the_cluster_refuses_is_held_and_the_rest_is_written(bench, status, words):
+    bench.cluster.refused = (WINDOW, status, words)
+    applied = await bench.apply(window_s=7.5, max_scale=4)
+    assert applied.changes == {"max_scale": (0, 4)}
+    assert bench.annotations() == {MAX: "4"}
+    assert "was refused" in bench.platform.overlay.held["window_s"]
+    bench.changes.clear()
+    await bench.apply(window_s=7.5)
+    await bench.platform.enforce()
+    assert bench.changes == []
+    bench.platform.overlay.release()  # the tuning was changed
+    bench.cluster.refused = None
+    await bench.apply(window_s=8)
+    assert bench.annotations() == {MAX: "4", WINDOW: "8s"}
+
+
+async def test_a_right_that_is_lacking_is_no_reason_to_hold_a_setting(bench):
+    bench.cluster.refused = (MAX, 403, 'User "operator" cannot patch resource "revisions"')
+    with pytest.raises(TemporaryError):
+        await bench.apply(max_scale=4)
+    assert bench.platform.overlay.held == {}
 
 
 async def test_an_autoscaler_that_does_not_follow_gets_everything_back_and_is_left_alone(bench):
@@ -279,9 +320,11 @@ async def test_every_revision_that_takes_traffic_gets_our_settings(bench):
     await bench.apply(max_scale=4)
     bench.put_revision("s-2")
     bench.put_service("s-2", traffic={"s-1": 90, "s-2": 10})
-    assert await bench.platform.enforce() == {MAX: "4"}
+    await bench.platform.enforce()
     assert (bench.annotations(), bench.annotations(REVISION_2)) == ({MAX: "4"}, {MAX: "4"})
-    assert await bench.platform.enforce() == {}
+    bench.changes.clear()
+    await bench.platform.enforce()
+    assert bench.changes == []
 
 
 async def test_the_setting_in_force_is_that_of_the_revision_with_most_traffic(bench):

@@ -173,7 +173,7 @@ def at_zero(*seconds, reflex=None, max_scale=0):
     reflex = reflex or Reflex()
     for each in seconds:
         reflex = reflex.step(each, REST)
-    return reflex.activation_scale(seconds[-1], max_scale=max_scale)
+    return reflex.activation_scale(seconds[-1], ScaleBounds(0, max_scale))
 
 
 def test_what_the_last_departures_from_zero_all_needed_starts_at_once_from_now_on():
@@ -201,6 +201,8 @@ def test_no_more_start_at_once_than_may_run():
 
 def test_what_the_service_says_itself_stays_but_for_bursts():
     assert at_zero(*departures(70, 100, 60, own_activation=9)) == 9
+    assert at_zero(*departures(70, own_activation=9), max_scale=4) == 4  # Knative takes no more
+    assert Reflex().activation_scale(seen(0, 0, own_activation=3), ScaleBounds(5, 8)) == 5  # and no less
     assert at_zero(burst(own_activation=9)) == 0
 
 

@@ -11,6 +11,7 @@ from controller.platforms.revision_annotations import (
     WARM_KNOBS,
     autoscaler_settings,
     read_warm,
+    taken_together,
     warm_annotations,
 )
 
@@ -90,7 +91,7 @@ def test_only_the_knobs_that_are_asked_for_are_written():
 def test_what_is_written_is_read_back_and_whole_numbers_stay_whole(low, more, activation, window_s, target):
     scale = {"min_scale": low, "max_scale": low + more, "activation_scale": activation}
     config = ServingConfig(**scale, window_s=window_s, target=target)
-    written = warm_annotations(config, WARM_KNOBS)
+    written = warm_annotations(taken_together(config), WARM_KNOBS)
     found = warm({name: text for name, text in written.items() if text})
     assert written[ANNOTATION_OF["min_scale"]].isdecimal()
     assert (found["min_scale"], found["max_scale"], found["target"]) == (low, low + more, target)
