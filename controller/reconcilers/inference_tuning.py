@@ -36,7 +36,7 @@ REST_S = 5.0
 """Between two turns while the service is at zero and silent; what a watch tells ends the rest at once."""
 IDLE_S = 30.0
 """The same while there is nothing to tune, which only a watch can change."""
-IDLE_REASONS = frozenset({"Suspended", "Released", "TargetMissing"})
+IDLE_REASONS = frozenset({"Suspended", "TargetMissing"})
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +63,6 @@ class Tuner:
         self._service = TunedService(document, world)
         self._teller = Teller(name, document, world)
         self._is_finalized = False
-        self._hindered = ""
-        """Why nothing was done in the last turn; the reason of the condition."""
         self._troubles = Troubles("tuning", name)
 
     def take(self, document: dict[str, Any]) -> None:
@@ -80,12 +78,12 @@ class Tuner:
         clock = asyncio.get_running_loop().time
         try:
             while True:
-                began_s = clock()
+                began_s, turn_s = clock(), TURN_S
                 try:
-                    await self._turn()
+                    turn_s = await self._turn()
                 except Exception as error:  # noqa: BLE001  the outermost loop; a defect must not end a tuning
                     await self._fail(error)
-                await self._rest(clock() - began_s)
+                await self._rest(turn_s - (clock() - began_s))
         finally:
             self._service.close()
             self._leave_desk()
@@ -94,37 +92,38 @@ class Tuner:
                 async with asyncio.timeout(2.0):
                     await self._service.save()
 
-    async def _turn(self) -> None:
-        """See what is wanted and what is there, and act."""
+    async def _turn(self) -> float:
+        """See what is wanted and what is there, and act; returns the seconds from its begin to the next turn."""
         document, service = self._document, self._service
-        self._hindered = ""
         is_ours = FINALIZER in (document["metadata"].get("finalizers") or [])
         if document["metadata"].get("deletionTimestamp"):
             if is_ours:
                 await self._release()
-            return
+            return TURN_S
         if (document["metadata"].get("annotations") or {}).get(RELEASE) and document["spec"].get("suspend"):
             if is_ours:
                 await self._release()
             words = f"spec.suspend is true and {RELEASE} is set; the service has its own settings"
-            await self._hinder(Aspect("Ready", "False", "Released", words))
-            return
+            await self._teller.write({}, [Aspect("Ready", "False", "Released", words)])
+            return IDLE_S
         spec = read(InferenceTuningSpec, document["spec"], f"InferenceTuning {self._name[1]}: spec")
         if (hindrance := self._hindrance(spec)) is not None:
             self._leave_desk()
             self._world.metrics.objective_met.pop(self._name, None)
-            await self._hinder(hindrance)
-            return
+            if hindrance.reason == "SweepRuns":
+                # It puts back what it changes; what differs then is no drift, and ours is laid over again.
+                service.platform.overlay.forget_written()
+            await self._teller.write({}, [hindrance])
+            return IDLE_S if hindrance.reason in IDLE_REASONS else self._calm_s()
         await service.restore()
         try:
             await self._tune(document, spec)
         finally:  # what failed later must not make us forget what was done before
             await service.save()
+        return self._calm_s()
 
-    async def _hinder(self, hindrance: Aspect) -> None:
-        """Tell why nothing is done; there is no hurry to look again."""
-        await self._teller.write({}, [hindrance])
-        self._hindered = hindrance.reason
+    def _calm_s(self) -> float:
+        return REST_S if self._service.is_asleep() else TURN_S
 
     async def _tune(self, document: dict[str, Any], spec: InferenceTuningSpec) -> None:
         """Let the loop decide, keep what is wanted in force, and tell."""
@@ -207,8 +206,6 @@ class Tuner:
         if spec.suspend:
             return Aspect("Ready", "False", "Suspended", "spec.suspend is true; everything is left as it is")
         if (sweep := self._world.held.get(self._service.key)) is not None:
-            # It puts back what it changes; what differs then is no drift, and ours is laid over again.
-            self._service.platform.overlay.forget_written()
             words = f"Sweep {sweep} measures the service; tuning waits for its end"
             return Aspect("Ready", "False", "SweepRuns", words)
         older = self._older_tuning()
@@ -264,7 +261,7 @@ class Tuner:
         version = self._document["metadata"].get("resourceVersion")
         change = {"finalizers": finalizers} | ({"resourceVersion": version} if version else {})
         with contextlib.suppress(MissingError):
-            await self._world.cluster.patch(self._teller.path, {"metadata": change})
+            await self._world.cluster.patch(self._teller.resource.path, {"metadata": change})
 
     async def _ensure_finalizer(self) -> None:
         """Make sure that we hear of the end before it comes: then what we changed is put back."""
@@ -282,14 +279,11 @@ class Tuner:
         if self._world.desks.get(self._service.key) is self._service.desk:
             del self._world.desks[self._service.key]
 
-    async def _rest(self, spent_s: float) -> None:
+    async def _rest(self, rest_s: float) -> None:
         """Wait for the next turn, or for what a watch tells."""
         changed = self._service.seen.changed
-        turn_s = REST_S if self._service.is_asleep() else TURN_S
-        if self._hindered in IDLE_REASONS:
-            turn_s = IDLE_S
         try:
-            async with asyncio.timeout(max(0.05, turn_s - spent_s)):
+            async with asyncio.timeout(max(0.05, rest_s)):
                 await changed.wait()
             changed.clear()
             await asyncio.sleep(0.05)  # what belongs together comes together

@@ -20,7 +20,6 @@ from controller.monitor.revision_latency import RevisionLatency
 from controller.monitor.server_cpu import ServerCpu
 from controller.optimizer.search_process import ChildSearch
 from controller.optimizer.search_space import search_space
-from controller.platforms.cluster_client import MissingError
 from controller.platforms.knative import KnativePlatform
 from controller.platforms.owned import Owner
 from controller.platforms.place import Place
@@ -70,7 +69,7 @@ class TunedService:
         self.outbox = Outbox()
         self.desk = Desk(self.merge, self.outbox, self.now)
         owner = Owner(API_VERSION, "InferenceTuning", metadata["name"], metadata["uid"])
-        place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner, world.wall)
+        self._place = place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner, world.wall)
         self.platform = KnativePlatform(place, self.outbox, started_at_s=self._started_at_s)
         self.state = StateMap(world.cluster, namespace, owner)
         self.lines, self.latency, self.cpu = Lines(world.wall), AnsweredLatency(), ServerCpu()
@@ -138,21 +137,25 @@ class TunedService:
         size = (shape.vcpu, shape.memory_mb, shape.cores)
         activation = self.platform.documented().activation_scale
         signature = (generation, held, activation, prices, size, autoscaler, resolution_s)
+        self.platform.roller.is_gradual = spec.rollout.manage_traffic
         if self.loop is not None and signature == self._signature:
             return self.loop
         settings = replace(loop_settings(spec, prices, held=held), own_activation_scale=activation)
         search_space(self.platform.present(), shape=shape, workers=MOST_WORKERS, bounds=settings.bounds, held=held)
         detection = default_detection() if resolution_s is None else detection_for(resolution_s)
         parts = Parts(self.platform, self.merge, settings, self.lines, detection, self._search, self.second.arrivals)
-        loop, earlier = ControlLoop(parts), self._loop_document if self.loop is None else self.loop.to_document()
+        loop, earlier = ControlLoop(parts), self._learned()
         if earlier is not None:
             with contextlib.suppress(BadInputError):
                 loop.view.restore(earlier)
-        self.platform.roller.is_gradual = spec.rollout.manage_traffic
         self.platform.limits.set(spec.limits.slow_per_hour, spec.limits.warm_per_minute)
         self.loop, self.settings = loop, settings
         self._signature, self._spec_generation = signature, generation
         return loop
+
+    def _learned(self) -> dict[str, Any] | None:
+        """Return what the loop knows; before there is one, what an earlier one knew."""
+        return self._loop_document if self.loop is None else self.loop.view.to_document()
 
     def size_wanted(self, spec: InferenceTuningSpec) -> float | None:
         """Return the cores that a pod should have; None where they are not ours to change, or nothing is known.
@@ -192,13 +195,8 @@ class TunedService:
         Raises:
             TemporaryError: the cluster does not answer.
         """
-        path = f"/apis/serving.knative.dev/v1/namespaces/{self.key[0]}/services/{self.key[1]}"
-        try:
-            found = await self._world.cluster.get(path)
-        except MissingError:
-            return True
-        never_served = not (found.get("status") or {}).get("latestReadyRevisionName")
-        return bool(found["metadata"].get("deletionTimestamp")) or never_served
+        found = await self._place.find()
+        return found is None or not (found.get("status") or {}).get("latestReadyRevisionName")
 
     async def release(self, document: Mapping[str, Any]) -> None:
         """Give the service its own settings back, and running servers some seconds to hear of it.
@@ -274,7 +272,7 @@ class TunedService:
         """Return what a restarted operator needs, as JSON."""
         return {
             "schema": 1,
-            "loop": None if self.loop is None else self.loop.view.to_document(),
+            "loop": self._learned(),
             "platform": {
                 **self.platform.to_document(),
                 "hot": self.outbox.current(),

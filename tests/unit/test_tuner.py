@@ -373,6 +373,33 @@ async def test_a_service_that_was_never_ready_is_waited_for(bench):
     assert bench.condition() == ("False", "TargetNotReady")
 
 
+async def test_a_start_that_fails_does_not_erase_what_was_learned(bench):
+    await bench.tune()
+    await bench.run(40)
+    await bench.stop()
+    learned = bench.state()["loop"]
+    assert learned["profile"]["batches"]
+    await bench.change(pricing={"configMapRef": {"name": "none"}})
+    bench.start()
+    await bench.run(70)
+    assert bench.condition() == ("False", "InvalidSpec")
+    await bench.stop()
+    assert bench.state()["loop"] == learned
+
+
+async def test_what_a_sweep_changed_under_a_suspended_tuning_is_nobodys_drift(bench):
+    await bench.tune()
+    await bench.run(20)
+    assert bench.annotations() == {MAX: "4"}
+    await bench.change(suspend=True)
+    await bench.run(2)
+    await bench.cluster.patch(REVISION, {"metadata": {"annotations": {MAX: None}}})
+    await bench.change(suspend=False)
+    await bench.run(5)
+    assert bench.annotations() == {MAX: "4"}
+    assert "heldByOthers" not in bench.status()["target"]
+
+
 async def test_a_window_outside_its_bounds_is_brought_inside_and_given_back(bench):
     await bench.tune(bounds={"window": {"max": "30s"}})
     await bench.run(3)
