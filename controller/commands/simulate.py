@@ -24,7 +24,7 @@ from controller.domain.arrival_process import (
 from controller.domain.cost import call_cost_usd, instances_cost_usd
 from controller.domain.prices import DEFAULT_PRICE_LIST, load_prices
 from controller.domain.service_time import read_service_times
-from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServerLaw, ServingConfig
+from controller.domain.serving_config import REAL, AutoscalerSettings, InstanceShape, ServerLaw, ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.domain.token_lengths import read_token_lengths
 from controller.errors import BadInputError
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="tokens of one request a line; default 1 each")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON object of settings; flags below override")
     for setting in fields(ServingConfig):
-        kind = float if isinstance(setting.default, float) else int
+        kind = float if setting.name in REAL else int
         parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, help=f"default {setting.default}")
     parser.add_argument("--cores", type=float, default=math.inf, help="that all instances share; default one each")
     parser.add_argument("--cold-start-s", type=float, default=InstanceShape().cold_start_s, help="default 0.6")

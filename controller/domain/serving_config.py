@@ -66,7 +66,7 @@ class ServingConfig:
             value: object = getattr(self, name)
             if value is None and name == "memory_mb":
                 continue
-            whole = name not in _REAL
+            whole = name not in REAL
             kinds = int if whole else (int, float)
             fits = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
             if not fits:
@@ -120,7 +120,8 @@ SHORTEST_WINDOW_S = 1.0
 """Concurrency is observed once a second. Knative itself takes whole seconds from 6 on."""
 NO_TOKEN_BOUND = 1_048_576
 """The largest budget; 1,024 texts of 512 tokens, the largest batch there is, need half of it."""
-_REAL = {"max_queue_delay_s", "window_s", "target"}
+REAL = frozenset(each.name for each in fields(ServingConfig) if isinstance(each.default, float))
+"""Settings that need not be whole."""
 _LARGEST = 2**53
 """No platform bounds these; beyond it a number of JSON is no longer exact."""
 # The hot ones are the server's own ranges: it does not start outside them, and a contract test compares the two.

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from controller.domain.quantities import decimal, duration_s
-from controller.domain.serving_config import ServingConfig
+from controller.domain.serving_config import REAL, ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.reconcilers.resources import DecimalBounds, DurationBounds, WholeBounds
 from controller.settings import LoopSettings
@@ -29,7 +29,6 @@ _KNOBS = {
     "window": "window_s",
     "container_concurrency": "container_concurrency",
 }
-_REAL = {"max_queue_delay_s", "target", "window_s"}
 
 
 def loop_settings(spec: InferenceTuningSpec, prices: ClusterPrices, *, held: frozenset[str]) -> LoopSettings:
@@ -96,13 +95,11 @@ def inside(
         value = values[knob]
         if knob in held or value is None or (knob == "container_concurrency" and (not value or value >= low)):
             continue
-        if knob == "window_s" and value == 0 and low <= own_window_s <= high:
-            continue
         value = (value or own_window_s) if knob == "window_s" else value
         is_unbounded = knob == "max_scale" and value == 0
         wanted = high if is_unbounded else min(max(value, low), high)
-        if not math.isinf(wanted):
-            values[knob] = wanted if knob in _REAL else int(wanted)
+        if wanted != value and not math.isinf(wanted):
+            values[knob] = wanted if knob in REAL else int(wanted)
     least, most = values["min_scale"] or 0, values["max_scale"]
     if most and least > most:
         values["min_scale"] = most

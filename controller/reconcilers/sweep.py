@@ -15,6 +15,7 @@ from controller.errors import BadInputError, TidegateError
 from controller.platforms.cluster_client import MissingError
 from controller.platforms.owned import Owner
 from controller.reconcilers.conditions import Aspect, timestamp
+from controller.reconcilers.own_resource import PATH
 from controller.reconcilers.resources import API_VERSION, FINALIZER
 from controller.reconcilers.sweep_before import before_text, read_before
 from controller.reconcilers.sweep_plan import SWEEP_LABEL, Ended, last_word, next_step, trial_document
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from controller.reconcilers.world import Name, World
     from controller.sweeps.sweep_document import Sweep
 
-PATH = f"/apis/{API_VERSION}/namespaces"
 BEFORE = "tidegate.dev/before"
 """Annotation of a Sweep: what its targets had before, so that whoever comes after us can put it back."""
 ARRIVALS = "tidegate.dev/arrivals"
@@ -300,4 +300,4 @@ class Campaign:
                 await self._teller.write(phase, [aspect])
 
     async def _patch(self, metadata: dict[str, Any]) -> None:
-        await self._world.cluster.patch(self._teller.path, {"metadata": metadata})
+        await self._world.cluster.patch(self._teller.resource.path, {"metadata": metadata})

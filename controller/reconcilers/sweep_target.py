@@ -17,7 +17,7 @@ from controller.errors import BadInputError, TemporaryError, TrialError
 from controller.platforms.cluster_client import ForbiddenError, InvalidError, MissingError
 from controller.platforms.knative import KnativePlatform
 from controller.platforms.knative_reading import answering_container
-from controller.platforms.place import SERVING, Place
+from controller.platforms.place import Place
 from controller.reconcilers.conditions import Aspect
 from controller.reconcilers.sweep_before import Before
 from controller.reconcilers.sweep_fence import STARTS_S, TURN_S, SweepFence
@@ -68,7 +68,7 @@ class SweepTarget:
         self._world, self._owner, self._settings = world, owner, settings
         self.seen = world.watched.service(self.key)
         self._servers = Servers(world.cluster, self.key, wall)
-        place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
+        self._place = place = Place(world.cluster, world.facts, self.seen, namespace, self.key[1], owner)
         self._fence = SweepFence(place, self.look)
         self.platform = KnativePlatform(place, self._servers.outbox, started_at_s=wall())
         self._scale = SweepScale(self.platform, settings)
@@ -247,11 +247,7 @@ class SweepTarget:
         """
         if self.hindrance() is None:
             return True
-        try:
-            service = await self._world.cluster.get(f"{SERVING}/{self.key[0]}/services/{self.key[1]}")
-        except MissingError:
-            return False
-        if service["metadata"].get("deletionTimestamp"):
+        if await self._place.find() is None:
             return False
         if self.seen.service is None or not self.seen.revisions:
             raise TemporaryError(f"{self.name}: is not seen yet")

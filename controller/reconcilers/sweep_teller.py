@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import Aspect, conditions, present_only
-from controller.reconcilers.resources import API_VERSION
+from controller.reconcilers.own_resource import OwnResource
 from controller.reconcilers.sweep_status import sweep_status
 from controller.sweeps.runner import planned_trials
 
@@ -30,10 +30,10 @@ class SweepTeller:
     """
 
     def __init__(self, name: Name, document: Mapping[str, Any], world: World, wall: Callable[[], float]) -> None:
-        self._name, self._world, self._wall = name, world, wall
+        self._world, self._wall = world, wall
         self.document = document
         """The Sweep as it is now; kept current by the campaign."""
-        self.path = f"/apis/{API_VERSION}/namespaces/{name[0]}/sweeps/{name[1]}"
+        self.resource = OwnResource(world.cluster, "Sweep", *name)
         self._status: dict[str, Any] = dict(document.get("status") or {})
         self._written = self._status
 
@@ -71,12 +71,11 @@ class SweepTeller:
         wanted = present_only(wanted)
         # Compared with what was written last and not with what is there: who else writes here is not fought.
         if wanted != self._written:
-            about = {"apiVersion": API_VERSION, "kind": "Sweep", "metadata": {"name": self._name[1]}}
             with contextlib.suppress(MissingError):
-                await self._world.cluster.apply(f"{self.path}/status", {**about, "status": wanted}, force=True)
+                await self.resource.write_status(wanted)
         self._status = self._written = wanted
 
     async def event(self, reason: Reason, message: str, *, is_warning: bool = False) -> None:
         """Post an event about the Sweep."""
-        about = {"apiVersion": API_VERSION, "kind": "Sweep", "metadata": self.document["metadata"]}
+        about = self.resource.document(metadata=self.document["metadata"])
         await self._world.events.post(about, reason, message, is_warning=is_warning)

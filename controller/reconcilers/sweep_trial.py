@@ -24,6 +24,7 @@ from controller.reconcilers.load_job import (
     load_document_of,
     look_at_job,
 )
+from controller.reconcilers.own_resource import OwnResource
 from controller.reconcilers.resources import API_VERSION
 from controller.reconcilers.sweep_pods import PodLives
 from controller.reconcilers.sweep_status import ended_status, figures_of, outcome_of
@@ -209,9 +210,8 @@ async def write_trial(cluster: Cluster, trial: dict[str, Any], status: dict[str,
     if trial.get("status") == status:
         return
     metadata = trial["metadata"]
-    path = f"/apis/{API_VERSION}/namespaces/{metadata['namespace']}/sweeptrials/{metadata['name']}"
-    about = {"apiVersion": API_VERSION, "kind": "SweepTrial", "metadata": {"name": metadata["name"]}}
-    await cluster.apply(f"{path}/status", {**about, "status": present_only(status)}, force=True)
+    resource = OwnResource(cluster, "SweepTrial", metadata["namespace"], metadata["name"])
+    await resource.write_status(present_only(status))
     trial["status"] = status
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.domain.quantities import decimal
 from controller.platforms.cluster_client import MissingError
 from controller.reconcilers.conditions import conditions
-from controller.reconcilers.resources import API_VERSION
+from controller.reconcilers.own_resource import OwnResource
 from controller.reconcilers.tuning_status import (
     Known,
     aspects,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from controller.reconcilers.tuned_service import TunedService
     from controller.reconcilers.world import Name, World
 
-PATH = f"/apis/{API_VERSION}/namespaces"
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,14 +45,14 @@ class Teller:
         self._name, self._world = name, world
         self.document = document
         """The InferenceTuning as it is now; kept current by the tuner."""
-        self.path = f"{PATH}/{name[0]}/inferencetunings/{name[1]}"
+        self.resource = OwnResource(world.cluster, "InferenceTuning", *name)
         self._status: dict[str, Any] = dict(document.get("status") or {})
         self._written_at_s = -math.inf
         self._recommended: object = None
 
     async def event(self, reason: Reason, message: str, *, is_warning: bool = False) -> None:
         """Post an event about the tuning."""
-        about = {"apiVersion": API_VERSION, "kind": "InferenceTuning", "metadata": self.document["metadata"]}
+        about = self.resource.document(metadata=self.document["metadata"])
         await self._world.events.post(about, reason, message, is_warning=is_warning)
 
     async def tell(self, spec: InferenceTuningSpec, service: TunedService) -> None:
@@ -124,8 +122,6 @@ class Teller:
         }
         if not is_worth_a_write(self._status, wanted, waited_s=now_s - self._written_at_s):
             return
-        # Applied, not merged: what is not said any more goes.
-        about = {"apiVersion": API_VERSION, "kind": "InferenceTuning", "metadata": {"name": self._name[1]}}
         with contextlib.suppress(MissingError):
-            await self._world.cluster.apply(f"{self.path}/status", {**about, "status": wanted}, force=True)
+            await self.resource.write_status(wanted)
         self._status, self._written_at_s = wanted, now_s

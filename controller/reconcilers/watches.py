@@ -135,6 +135,9 @@ async def watch(
         end.set()
         for each in others:
             each.cancel()
+        for ended in await asyncio.gather(*others, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
         await watching
         if watching in done:
             return
