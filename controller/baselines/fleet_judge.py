@@ -54,8 +54,9 @@ def judge_fleet(
         at_s = times[len(answers)]
         answered_s = None if fleet is None else fleet.answered_s()
         began_s = clock()
-        wanted = policy.decide(FleetPast(at_s, trial.arrival_s[: ends[len(answers)]], present, answered_s))
-        answers.append(Answer(at_s, wanted, clock() - began_s))
+        decided = policy.decide(FleetPast(at_s, trial.arrival_s[: ends[len(answers)]], present, answered_s))
+        wanted = present if decided is None else decided
+        answers.append(Answer(at_s, wanted, clock() - began_s, decided is not None))
         return wanted
 
     judged = trial.judged

@@ -1,6 +1,6 @@
 """What every published system, and ours, looks like to a judge: asked at its own period, with the past alone.
 
-What a policy sets depends on what it serves from: (memory, B, T) in front of functions, which is the law
+What a policy sets depends on what it serves from: (memory, processes, B, T) in front of functions, which is the law
 `infinite_timer` and what most of them do; how many instances of each type for a fleet. A policy keeps what it needs
 between two questions; it sees no arrival that has not come yet, and no clock but `now_s`.
 """
@@ -48,8 +48,11 @@ class PolicyOf(Protocol[SettingT]):
         """Seconds between two questions; infinite where the first answer is the only one."""
         ...
 
-    def decide(self, past: PastOf[SettingT]) -> SettingT:
-        """Return the setting that holds from now on; the present one to keep it."""
+    def decide(self, past: PastOf[SettingT]) -> SettingT | None:
+        """Return the setting that holds from now on, or None where it is not time to decide.
+
+        None keeps the present setting and is not counted as a decision; a decision may end with the present one too.
+        """
         ...
 
 
