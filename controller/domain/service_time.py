@@ -6,6 +6,7 @@ without any wait. The formulas are explained in docs/performance-model.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -115,8 +116,9 @@ class PolynomialServiceTimes:
 class TokenServiceTimes:
     """The white-box law of an encoder on a CPU; n requests padded to L tokens take, with a share s of a core,
 
-    S(n, L) = fixed_s + (per_batch_s + per_token_s n L + per_token_pair_s n L²) / s.
+    S(n, L) = fixed_s + k(n) (per_batch_s + per_token_s n L + per_token_pair_s n L²) / s.
 
+    k(n) is 1 unless the law was seen to misfit.
     The share is min(1, vcpu_per_mb · memory / workers) where memory buys CPU (on Lambda 1/1769), else 1.
     """  # noqa: D415  the sentence runs on into the formula
 
@@ -134,12 +136,17 @@ class TokenServiceTimes:
     """Workers that share the instance's CPU."""
     cv: float = 0.0
     """Standard deviation over mean of the time of equal batches; lognormal."""
+    size_factors: tuple[float, ...] = ()
+    """k for 1, 2, … requests, the last for larger batches too; none where the law fits."""
 
     def __post_init__(self) -> None:
         names = ("fixed_s", "per_batch_s", "per_token_s", "per_token_pair_s", "cv")
         _require_not_negative({name: getattr(self, name) for name in names})
         if self.cv > MOST_VARIATION:
             raise BadInputError(f"service times: cv needs a number of at most {MOST_VARIATION:g}, got {self.cv:g}")
+        for factor in self.size_factors:
+            if not 0 < factor < math.inf:
+                raise BadInputError(f"service times: size_factors must be positive numbers, got {factor!r}")
         if self.vcpu_per_mb is not None and not self.vcpu_per_mb > 0:
             raise BadInputError(f"service times: vcpu_per_mb must be positive, got {self.vcpu_per_mb!r}")
         if self.workers < 1:
@@ -158,7 +165,11 @@ class TokenServiceTimes:
             padded_length = 0
         tokens = batch_size * padded_length
         work = self.per_batch_s + self.per_token_s * tokens + self.per_token_pair_s * tokens * padded_length
-        return self.fixed_s + work / self.cpu_share(memory_mb)
+        return self.fixed_s + self.size_factor(batch_size) * work / self.cpu_share(memory_mb)
+
+    def size_factor(self, batch_size: int) -> float:
+        """Return what the law's work is multiplied by for batches of a size."""
+        return self.size_factors[min(batch_size, len(self.size_factors)) - 1] if self.size_factors else 1.0
 
     def cpu_share(self, memory_mb: int | None) -> float:
         """Return the share of a core that one worker gets when all are busy, at most 1."""
@@ -170,7 +181,8 @@ class TokenServiceTimes:
 
     def to_document(self) -> dict[str, object]:
         """Return the service-times document."""
-        return {"kind": "tokens", **{name: value for name, value in asdict(self).items() if value is not None}}
+        document = {"kind": "tokens", **asdict(self), "size_factors": list(self.size_factors)}
+        return {name: value for name, value in document.items() if value is not None and value != []}
 
 
 def read_service_times(path: Path) -> ServiceTimes:
@@ -232,7 +244,10 @@ def _parse_tokens(fields: dict[str, object], where: str) -> TokenServiceTimes:
     if workers != int(workers):
         raise BadInputError(f"{where}: workers needs a whole number of at least 1, got {workers:g}")
     vcpu_per_mb = None if share is None else as_number(share, f"{where}: vcpu_per_mb")
-    return TokenServiceTimes(**values, cv=cv, vcpu_per_mb=vcpu_per_mb, workers=int(workers))
+    factors = get_vector(fields, "size_factors", where).tolist() if "size_factors" in fields else []
+    return TokenServiceTimes(
+        **values, cv=cv, vcpu_per_mb=vcpu_per_mb, workers=int(workers), size_factors=tuple(factors)
+    )
 
 
 def _require_not_negative(values: dict[str, float]) -> None:

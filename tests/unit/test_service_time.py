@@ -48,6 +48,13 @@ def test_tokens_count_projections_linearly_and_attention_quadratically():
     assert parse(TOKENS).seconds(4, padded_length=50) == pytest.approx(0.002 + 0.01 + 1e-4 * 200 + 1e-7 * 4 * 2500)
 
 
+@pytest.mark.parametrize(("size", "factor"), [(1, 1.0), (2, 1.5), (3, 1.5)])
+def test_a_size_that_the_law_misfits_has_a_factor_on_its_work_and_the_last_serves_larger_ones(size, factor):
+    plain, corrected = parse(TOKENS), parse({**TOKENS, "size_factors": [1.0, 1.5]})
+    work_s = plain.seconds(size, padded_length=50) - 0.002
+    assert corrected.seconds(size, padded_length=50) == pytest.approx(0.002 + factor * work_s)
+
+
 def test_less_memory_than_a_core_slows_the_work_but_not_the_hand_over():
     times = parse({**TOKENS, "vcpu_per_mb": 1 / 1769, "workers": 2})
     whole = times.seconds(1, memory_mb=3538, padded_length=10)
@@ -62,6 +69,7 @@ def test_less_memory_than_a_core_slows_the_work_but_not_the_hand_over():
         {"kind": "affine", "fixed_s": 0.01, "per_item_s": 0.034},
         {"kind": "polynomial", "coefficients": list(RESNET_V2)},
         {**TOKENS, "vcpu_per_mb": 0.001, "workers": 2, "cv": 0.05},
+        {**TOKENS, "workers": 1, "cv": 0.0, "size_factors": [1.0, 1.5]},
     ],
 )
 def test_service_times_survive_their_document(document):
@@ -85,6 +93,7 @@ def test_service_times_survive_their_document(document):
         ({"kind": "tokens", "fixed_s": 0.1}, "'per_batch_s' is missing"),
         ({**TOKENS, "workers": 1.5}, "whole number"),
         ({**TOKENS, "vcpu_per_mb": 0}, "vcpu_per_mb must be positive"),
+        ({**TOKENS, "size_factors": [1.0, 0.0]}, "size_factors must be positive numbers, got 0.0"),
     ],
 )
 def test_a_bad_document_is_one_line_naming_place_and_rule(change, words):
