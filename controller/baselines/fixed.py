@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import call_cost_usd
+from controller.domain.cost import MB_PER_GB, call_cost_usd
 from controller.performance_model.prediction import TimerSetting
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ def reloading(calls: CallTable, prices: LambdaPrices) -> CallTable:
     """
     seconds = calls.seconds + calls.seconds[:, :1]
     memories_mb = np.array(calls.memories_mb, dtype=np.float64)[:, None]
-    usd = call_cost_usd(seconds, memory_mb=1024.0, prices=replace(prices, request_usd=0.0)) * memories_mb / 1024
+    usd = call_cost_usd(seconds, memory_mb=MB_PER_GB, prices=replace(prices, request_usd=0.0)) * memories_mb / MB_PER_GB
     return replace(calls, seconds=seconds, usd=usd + prices.request_usd)

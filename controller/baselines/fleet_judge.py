@@ -54,10 +54,10 @@ def judge_fleet(
         at_s = times[len(answers)]
         answered_s = None if fleet is None else fleet.answered_s()
         began_s = clock()
-        wanted = policy.decide(FleetPast(at_s, trial.arrival_s[: ends[len(answers)]], present, answered_s))
-        counts = present if wanted is None else wanted
-        answers.append(Answer(at_s, counts, clock() - began_s, wanted is not None))
-        return counts
+        decided = policy.decide(FleetPast(at_s, trial.arrival_s[: ends[len(answers)]], present, answered_s))
+        wanted = present if decided is None else decided
+        answers.append(Answer(at_s, wanted, clock() - began_s, decided is not None))
+        return wanted
 
     judged = trial.judged
     fleet = InstanceFleet(types, ask((0,) * len(types), None), judged, now_s=trial.from_s, overflow=overflow)

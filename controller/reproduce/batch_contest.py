@@ -21,7 +21,7 @@ from controller.domain.slo import ALLOWED_VIOLATION_RATIO
 from controller.performance_model.grid_search import Grid
 from controller.reproduce.batch_facts import LIGHT, RESNET
 from controller.reproduce.batch_instances import FLEETS, fleet_verdicts
-from controller.reproduce.rows import Requirement, Row
+from controller.reproduce.rows import Requirement, Row, at_most
 from controller.reproduce.traces import DAYS, HOUR_S, TRACES
 
 if TYPE_CHECKING:
@@ -221,8 +221,7 @@ def _lead_of_frozen(ours: Outcome, frozen: Outcome) -> float:
 
 
 def _at_most(text: str, bound: float, values: list[tuple[float, Outcome]]) -> Requirement:
-    value, where = max(values, key=lambda each: each[0])
-    return Requirement(text, value, bound, f"{where.trace}, {where.service}", holds=value <= bound)
+    return at_most(text, bound, {f"{where.trace}, {where.service}": value for value, where in values})
 
 
 def _below(text: str, values: list[tuple[float, Outcome]]) -> Requirement:
