@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import call_cost_usd
+from controller.domain.cost import MB_PER_GB, call_cost_usd
 from controller.performance_model.prediction import TimerSetting
 
 if TYPE_CHECKING:
     from controller.baselines.call_table import CallTable
     from controller.baselines.protocol import Past, Policy
+    from controller.domain.prices import LambdaPrices
     from controller.domain.slo import LatencySlo
-
-MB_PER_GB = 1024.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def cherry_picked(calls: CallTable, slo: LatencySlo) -> TimerSetting:
     return TimerSetting(max_batch_size=1, max_queue_delay_s=0.0, memory_mb=calls.memories_mb[row])
 
 
-def reloading(calls: CallTable) -> CallTable:
+def reloading(calls: CallTable, prices: LambdaPrices) -> CallTable:
     """Return the same calls by a function that loads its model anew for each: the naive way.
 
     Loading takes as long as one request: keeping the graph of the model in memory "halves" the delay of an invocation
@@ -71,6 +70,5 @@ def reloading(calls: CallTable) -> CallTable:
     """
     seconds = calls.seconds + calls.seconds[:, :1]
     memories_mb = np.array(calls.memories_mb, dtype=np.float64)[:, None]
-    fee_usd = calls.prices.request_usd
-    gb_usd = call_cost_usd(seconds, memory_mb=MB_PER_GB, prices=calls.prices) - fee_usd
-    return replace(calls, seconds=seconds, usd=gb_usd * memories_mb / MB_PER_GB + fee_usd)
+    usd = call_cost_usd(seconds, memory_mb=MB_PER_GB, prices=replace(prices, request_usd=0.0)) * memories_mb / MB_PER_GB
+    return replace(calls, seconds=seconds, usd=usd + prices.request_usd)

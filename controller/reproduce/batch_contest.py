@@ -87,7 +87,7 @@ class Bout:
             tell(design)
             yield design, judge(policy, trial)
         tell(RELOAD)
-        calls = reloading(trial.calls)
+        calls = reloading(trial.calls, load_prices().lambda_x86)
         yield RELOAD, judge(Fixed(cherry_picked(calls, trial.slo)), replace(trial, calls=calls))
         yield from fleet_verdicts(trial, tell)
 

@@ -89,5 +89,5 @@ def judge_knative(config: ServingConfig, trial: Trial, service: ServiceTimes, rn
         cost_per_request_usd=usd / judged.size,
         mean_batch_size=1.0,
         window_violation_ratio=window_violation_ratio(late, trial.slo.quantile),
-        answers=(Answer(trial.from_s, config, 0.0, is_decision=True),),
+        answers=(Answer(trial.from_s, config, 0.0, is_decision=False),),
     )

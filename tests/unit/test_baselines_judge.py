@@ -196,7 +196,7 @@ def test_a_policy_without_a_period_is_refused():
 
 
 def test_loading_for_each_request_takes_as_long_as_one_request_and_is_billed():
-    calls = reloading(CALLS)
+    calls = reloading(CALLS, PRICES)
     assert calls.seconds == pytest.approx(CALLS.seconds + 0.044)
     assert calls.usd[1, 0] == pytest.approx(0.088 * 3008 / 1024 * 1.66667e-5 + 2e-7)
     again = tabulate_calls(AffineServiceTimes(0.054, 0.034), (1024, 3008), max_batch_size=20, prices=PRICES)
