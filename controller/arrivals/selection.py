@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.arrivals.fit_diagnosis import (
+    LEAST_ARRIVALS,
+    LEAST_SWITCHES,
+    Diagnostics,
+    Fit,
+    changes_of_phase,
+    rate_error,
+    rate_interval,
+)
 from controller.arrivals.fit_mmpp import fit_mmpp
+from controller.arrivals.instants import check_instants
 from controller.arrivals.likelihood import log_likelihood
 from controller.arrivals.moments import CountMoments, gap_statistics, idc_at, measure_counts
-from controller.domain.arrival_process import PoissonProcess, as_map
-from controller.domain.arrival_statistics import idc
+from controller.domain.arrival_process import PoissonProcess
 from controller.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -20,47 +28,10 @@ if TYPE_CHECKING:
 
     from controller.domain.arrival_map import Map
 
-LEAST_ARRIVALS = 100
-"""Arrivals below which only a rate is estimated."""
 REJECT_AT = 3.5
 """Standard errors by which the dispersion of one time scale must exceed Poisson's; about 1 in 300 over ten scales."""
-LEAST_SWITCHES = 40.0
-"""Changes of phase expected in the data below which an estimate of phases is called insufficient."""
 MOST_BINS = 200_000
 ARRIVALS_PER_BIN = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnostics:
-    """How a fit came about; times in seconds, None where the data cannot tell."""
-
-    n: int
-    duration_s: float
-    rate_rps: float
-    rate_error_rps: float
-    """Standard error of the rate, with the dispersion of the fitted process over the whole observation."""
-    scv: float | None
-    lag1: float | None
-    idc: dict[str, float | None]
-    """Dispersion of counts by window length in seconds."""
-    log_likelihood: float | None
-    why: str
-    is_insufficient: bool
-    """The data do not suffice for what was fitted."""
-
-    def to_document(self) -> dict[str, object]:
-        """Return the JSON object."""
-        values = asdict(self)
-        values["insufficient_data"] = values.pop("is_insufficient")
-        return values
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """An arrival process and how well the data support it."""
-
-    process: PoissonProcess | Map
-    diagnostics: Diagnostics
 
 
 def fit_times(times_s: NDArray[np.float64], *, from_s: float | None = None, until_s: float | None = None) -> Fit:
@@ -69,8 +40,18 @@ def fit_times(times_s: NDArray[np.float64], *, from_s: float | None = None, unti
     Without bounds the observation goes from the first instant, which then is its origin and not counted, to the last.
 
     Raises:
-        BadInputError: fewer than two instants are left, or no time between them.
+        BadInputError: instants that do not ascend from 0 on, fewer than two are left, or no time between them.
     """
+    inside, start, end = observation(times_s, from_s, until_s)
+    counts, bin_s = count_in_bins(inside, start, end)
+    return _fit(counts, bin_s, inside)
+
+
+def observation(
+    times_s: NDArray[np.float64], from_s: float | None, until_s: float | None
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return the instants that count, see `fit_times`, and the first and last second of the observation."""
+    check_instants(times_s)
     start = float(times_s[0]) if from_s is None else from_s
     end = float(times_s[-1]) if until_s is None else until_s
     inside = times_s[(times_s > start if from_s is None else times_s >= start) & (times_s <= end)]
@@ -79,11 +60,18 @@ def fit_times(times_s: NDArray[np.float64], *, from_s: float | None = None, unti
             f"fit: needs at least three instants between {start:g} and {end:g} s, got {inside.size}; "
             "widen --from-s and --until-s or record longer"
         )
+    return inside, start, end
+
+
+def count_in_bins(
+    inside: NDArray[np.float64], start: float, end: float, most_bins: int = MOST_BINS
+) -> tuple[NDArray[np.float64], float]:
+    """Return counts in equal bins of about two arrivals, at most a second or a thousandth, and their width in s."""
     duration = end - start
-    bin_s = min(max(ARRIVALS_PER_BIN * duration / inside.size, duration / MOST_BINS), max(1.0, duration / 1000))
+    bin_s = min(max(ARRIVALS_PER_BIN * duration / inside.size, duration / most_bins), max(1.0, duration / 1000))
     n_bins = max(1, int(duration / bin_s))
     counts, _ = np.histogram(inside, bins=n_bins, range=(start, end))
-    return _fit(counts.astype(np.float64), duration / n_bins, inside)
+    return counts.astype(np.float64), duration / n_bins
 
 
 def fit_counts(counts: NDArray[np.float64], bin_s: float) -> Fit:
@@ -102,18 +90,18 @@ def _fit(counts: NDArray[np.float64], bin_s: float, times_s: NDArray[np.float64]
     process, why, is_insufficient = _select(moments, times_s)
     gaps = gap_statistics(times_s) if times_s is not None and times_s.size > 3 else (None, None)
     likelihood = None if times_s is None else log_likelihood(process, _positive_gaps(times_s))
-    error = math.sqrt(moments.rate_rps * idc(as_map(process), moments.duration_s) / moments.duration_s)
     diagnostics = Diagnostics(
         n=moments.n,
         duration_s=moments.duration_s,
         rate_rps=moments.rate_rps,
-        rate_error_rps=error,
+        rate_error_rps=rate_error(process, moments.rate_rps, moments.duration_s),
         scv=gaps[0],
         lag1=gaps[1],
         idc={f"{scale:g}": idc_at(counts, bin_s, scale) for scale in (1.0, 10.0, 60.0)},
         log_likelihood=likelihood,
         why=why,
         is_insufficient=is_insufficient,
+        rate_interval_rps=rate_interval(process, moments.rate_rps, moments.duration_s),
     )
     return Fit(process, diagnostics)
 
@@ -136,7 +124,7 @@ def _select(moments: CountMoments, times_s: NDArray[np.float64] | None) -> tuple
     process = fit_mmpp(moments)
     if process is None or (times_s is not None and not _is_likelier(process, poisson, times_s)):
         return poisson, f"poisson: {found}, but two phases do not make the arrivals likelier", process is None
-    switches = 2 * moments.duration_s * float(process.stationary[0] * process.D0[0, 1])
+    switches = changes_of_phase(process, moments.duration_s)
     if switches < LEAST_SWITCHES:
         return process, f"mmpp: {found}; insufficient data, about {switches:.0f} changes of phase were seen", True
     return process, f"mmpp: {found}, which rejects Poisson by {errors[worst]:.0f} standard errors", False

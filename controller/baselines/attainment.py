@@ -66,10 +66,15 @@ class AttainmentTable:
         self._prices = prices
         self._exists = grid.exists(len(calls.memories_mb))
         self._places: list[list[int]] = np.argwhere(self._exists).tolist()
-        self._by_rate: dict[float, Attainment] = {}
+        self._known: dict[PoissonProcess | Map, Attainment] = {}
 
     def of(self, law: PoissonProcess | Map) -> Attainment:
-        """Return what every setting attains under a law."""
+        """Return what every setting attains under a law, computed once."""
+        if law not in self._known:
+            self._known[law] = self._tabulate(law)
+        return self._known[law]
+
+    def _tabulate(self, law: PoissonProcess | Map) -> Attainment:
         n = self.grid.max_batch_size
         service = ServiceLaws(self.calls.seconds[:, None, :n], np.ones((1, n)))
         surface = tabulate_grid(law, service, self.calls.memories_mb, self.grid, self._prices)
@@ -83,11 +88,8 @@ class AttainmentTable:
         return len(self._places)
 
     def at_rate(self, rate_rps: float) -> Attainment:
-        """Return the same for Poisson arrivals at about this rate, computed once."""
-        rate_rps = on_grid(rate_rps)
-        if rate_rps not in self._by_rate:
-            self._by_rate[rate_rps] = self.of(PoissonProcess(rate_rps))
-        return self._by_rate[rate_rps]
+        """Return the same for Poisson arrivals at about this rate."""
+        return self.of(PoissonProcess(on_grid(rate_rps)))
 
     def setting(self, index: int) -> TimerSetting:
         """Return the setting behind an index of an `Attainment`'s arrays."""

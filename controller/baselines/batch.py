@@ -41,12 +41,12 @@ class Batch:
         """An hour, as published."""
         return WINDOW_S
 
-    def decide(self, past: Past) -> TimerSetting:
-        """Return the setting that its law finds cheapest for an hour like the last one."""
+    def decide(self, past: Past) -> TimerSetting | None:
+        """Return the setting that its law finds cheapest for an hour like the last one; None after an empty hour."""
         from_s = max(0.0, past.now_s - WINDOW_S)
         hour = past.arrival_s[np.searchsorted(past.arrival_s, from_s) :]
         if hour.size < LEAST_ARRIVALS:
-            return past.present
+            return None
         process = fit_times(hour, from_s=from_s, until_s=past.now_s).process
         choice = search_batch(process, self.calls, self.slo, self.variant)
         return past.present if choice is None else choice.setting

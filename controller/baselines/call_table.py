@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import call_cost_usd
+from controller.domain.cost import MB_PER_GB, call_cost_usd
 from controller.errors import BadInputError
 from controller.performance_model.prediction import TimerSetting
 from controller.performance_model.service_law import service_law
@@ -17,21 +17,42 @@ if TYPE_CHECKING:
 
     from controller.domain.prices import LambdaPrices
     from controller.domain.service_time import ServiceTimes
+    from controller.performance_model.poisson_calls import CallTimes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeCalls:
+    """What became of calls; arrays have shape (n_calls,).
+
+    Attributes:
+        seconds: of each; infinite where it failed.
+        usd: price of each; one that fails is not priced.
+    """
+
+    seconds: NDArray[np.float64]
+    usd: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallTable:
-    """Deterministic calls: equal batches take equal time, as BATCH measured (CV below 0.1).
+    """Calls by memory, processes and batch size.
+
+    Without `noise`, equal batches take equal time, as BATCH measured (CV below 0.1).
 
     Attributes:
         memories_mb: ascending.
-        seconds: shape (n_memories, B); column k - 1 is a batch of k.
+        seconds: shape (n_processes n_memories, B); one row after the other for each memory, first those of one process;
+            column k - 1 is a batch of k.
         usd: same shape; the price of one call.
+        prices: of a call.
+        noise: factors on the time of a call, each as likely as the others, shape (n,); None for calls without.
     """
 
     memories_mb: tuple[int, ...]
     seconds: NDArray[np.float64]
     usd: NDArray[np.float64]
+    prices: LambdaPrices
+    noise: NDArray[np.float64] | None = None
 
     @property
     def max_batch_size(self) -> int:
@@ -44,18 +65,39 @@ class CallTable:
         return TimerSetting(max_batch_size=1, max_queue_delay_s=0.0, memory_mb=self.memories_mb[-1])
 
     def row(self, setting: TimerSetting) -> int:
-        """Return the row of a setting's memory.
+        """Return the row of a setting's memory and processes.
 
         Raises:
-            BadInputError: a memory or a batch size that the table does not have.
+            BadInputError: a memory, processes or a batch size that the table does not have.
         """
-        if setting.memory_mb not in self.memories_mb or not 1 <= setting.max_batch_size <= self.max_batch_size:
+        n_memories = len(self.memories_mb)
+        n_processes = len(self.seconds) // n_memories
+        is_known = setting.memory_mb in self.memories_mb and 1 <= setting.processes <= n_processes
+        if not is_known or not 1 <= setting.max_batch_size <= self.max_batch_size:
             raise BadInputError(
-                f"setting: needs one of {len(self.memories_mb)} memories from {self.memories_mb[0]} to "
-                f"{self.memories_mb[-1]} MB and batches of 1 to {self.max_batch_size}, got {setting.memory_mb} MB and "
-                f"{setting.max_batch_size}"
+                f"setting: needs one of {n_memories} memories from {self.memories_mb[0]} to "
+                f"{self.memories_mb[-1]} MB, 1 to {n_processes} processes and batches of 1 to {self.max_batch_size}, "
+                f"got {setting.memory_mb} MB, {setting.processes} and {setting.max_batch_size}"
             )
-        return self.memories_mb.index(setting.memory_mb)
+        return (setting.processes - 1) * n_memories + self.memories_mb.index(setting.memory_mb)
+
+    def make(self, rows: NDArray[np.int64], sizes: NDArray[np.int64], rng: np.random.Generator) -> MadeCalls:
+        """Return what calls take and cost.
+
+        Args:
+            rows: of the table, shape (n_calls,).
+            sizes: requests in each call, same shape.
+            rng: noise of the calls.
+        """
+        seconds = self.seconds[rows, sizes - 1]
+        if self.noise is None:
+            return MadeCalls(seconds, self.usd[rows, sizes - 1])
+        seconds = seconds * rng.choice(self.noise, sizes.size)
+        memory_gb = np.array(self.memories_mb)[rows % len(self.memories_mb)] / MB_PER_GB
+        answered = np.isfinite(seconds)
+        gb_usd = call_cost_usd(np.where(answered, seconds, 0.0), memory_mb=MB_PER_GB, prices=self.prices)
+        usd = (gb_usd - self.prices.request_usd) * memory_gb + self.prices.request_usd
+        return MadeCalls(seconds, np.where(answered, usd, 0.0))
 
 
 def tabulate_calls(
@@ -67,7 +109,23 @@ def tabulate_calls(
         BadInputError: times that are not known, not positive, or shorter for a larger batch.
     """
     seconds = np.stack([service_law(service, max_batch_size, memory_mb=memory).mean_s for memory in memories_mb])
-    usd = np.stack(
+    return CallTable(memories_mb, seconds, _priced(seconds, memories_mb, prices), prices)
+
+
+def tabulate_function(calls: CallTimes, prices: LambdaPrices) -> CallTable:
+    """Return the calls of a function with several processes: k requests take what ceil(k / c) of them on each take."""
+    grid = calls.grid
+    fills = range(1, grid.most_per_process * grid.most_processes + 1)
+    # Of all requests per process, the largest lets every fill be asked for: what a call carries decides, not its room.
+    seconds = np.stack([grid.by_fill(calls.seconds, fill)[-1] for fill in fills], axis=-1)
+    for c in range(1, grid.most_processes + 1):
+        seconds[c - 1, :, grid.most_per_process * c :] = np.inf
+    rows = seconds.reshape(-1, len(fills))
+    memories = grid.memories_mb * grid.most_processes
+    return CallTable(grid.memories_mb, rows, _priced(rows, memories, prices), prices, calls.noise)
+
+
+def _priced(seconds: NDArray[np.float64], memories_mb: tuple[int, ...], prices: LambdaPrices) -> NDArray[np.float64]:
+    return np.stack(
         [call_cost_usd(row, memory_mb=memory, prices=prices) for row, memory in zip(seconds, memories_mb, strict=True)]
     )
-    return CallTable(memories_mb, seconds, usd)

@@ -44,7 +44,7 @@ class Frozen:
         """Asked once."""
         return math.inf
 
-    def decide(self, past: Past) -> TimerSetting:
+    def decide(self, past: Past) -> TimerSetting | None:
         """Return what the other policy would do now."""
         return self.policy.decide(past)
 

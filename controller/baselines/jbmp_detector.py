@@ -6,8 +6,9 @@ efficient Bayesian inference for multiple changepoint problems"), with the setti
 the posterior is above one half, and of those the last.
 
 Two things differ. The code tabulates the posterior by number of changes, in n cubed steps; a forward and a backward
-pass give the same sum in n squared. And the likelihood of a stretch integrates its rate over a Gamma(1, mean gap)
-prior, where the digest says no more than "exponential".
+pass give the same sum in n squared. And the rate of a stretch has a prior, over which its likelihood is integrated:
+Gamma with shape 1 and, as its own rate parameter, the mean gap of the window, so its mean is the mean rate. The digest
+says no more than "exponential".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,12 +38,10 @@ class DetectedRate:
     Attributes:
         rate_rps: one over the mean gap since the last change, or over the whole window.
         change_s: when the last change was, or None.
-        is_thinned: whether gaps were summed.
     """
 
     rate_rps: float
     change_s: float | None
-    is_thinned: bool
 
 
 def detect_rate(arrival_s: NDArray[np.float64], now_s: float) -> DetectedRate | None:
@@ -62,7 +61,7 @@ def detect_rate(arrival_s: NDArray[np.float64], now_s: float) -> DetectedRate | 
     changes = np.flatnonzero(probability > LEAST_PROBABILITY)
     start = int(changes[-1]) + 1 if changes.size else 0
     rate_rps = (seen.size - 1 - start * width) / float(seen[-1] - marks[start])
-    return DetectedRate(rate_rps, float(marks[start]) if changes.size else None, width > 1)
+    return DetectedRate(rate_rps, float(marks[start]) if changes.size else None)
 
 
 def change_probabilities(sums_s: NDArray[np.float64], *, gaps_each: int = 1) -> NDArray[np.float64]:
@@ -73,29 +72,39 @@ def change_probabilities(sums_s: NDArray[np.float64], *, gaps_each: int = 1) -> 
         gaps_each: how many gaps a sum stands for.
     """
     n = sums_s.size
-    time_s = np.concatenate([[0.0], np.cumsum(sums_s)])
-    mean_s = time_s[-1] / (n * gaps_each)
+    stretch = _log_likelihoods(sums_s, gaps_each)
     log_prior = -math.log(n)
     backward = np.zeros(n + 1)
     forward = np.full(n + 1, -np.inf)
     forward[0] = 0.0
     for start in range(n - 1, -1, -1):
-        ends = np.arange(start + 1, n + 1)
+        ending = stretch[start, start + 1 :] + backward[start + 1 :] + log_prior
         # A stretch up to the end of the data has no change after it: 1 - G of its length, which the prior sums to.
-        ending = np.full(ends.size, log_prior)
-        ending[-1] = math.log1p(-(n - start - 1) / n)
-        stretch = _log_likelihood(time_s[ends] - time_s[start], (ends - start) * gaps_each, mean_s)
-        backward[start] = logsumexp(stretch + ending + backward[ends])
+        ending[-1] = stretch[start, n] + math.log1p(-(n - start - 1) / n)
+        backward[start] = _log_sum(ending)
     for end in range(1, n):
-        starts = np.arange(end)
-        stretch = _log_likelihood(time_s[end] - time_s[starts], (end - starts) * gaps_each, mean_s)
-        forward[end] = logsumexp(forward[starts] + stretch + log_prior)
+        forward[end] = _log_sum(forward[:end] + stretch[:end, end]) + log_prior
     return np.exp(np.minimum(forward[1:n] + backward[1:n] - backward[0], 0.0))
 
 
-def _log_likelihood(total_s: NDArray[np.float64], count: NDArray[np.int64], mean_s: float) -> NDArray[np.float64]:
-    """Return the log likelihood of gaps by their sum and number, the rate integrated over Gamma(1, mean_s).
+def _log_likelihoods(sums_s: NDArray[np.float64], gaps_each: int) -> NDArray[np.float64]:
+    """Return the log likelihood of each stretch of gaps, from a start to an end after it, shape (n + 1, n + 1).
 
-    Constants that depend on single gaps alone are left out: they are the same for every way to cut the window.
+    Its rate l is integrated over the prior: that of (mean_s exp(-l mean_s)) l^k exp(-l total_s), with k gaps of
+    total_s, is mean_s k! / (mean_s + total_s)^(k + 1). Constants that depend on single gaps alone are left out: they
+    are the same for every way to cut the window. Where the end is not after the start the entry has no meaning.
     """
-    return gammaln(1.0 + count) + math.log(mean_s) - (1.0 + count) * np.log(mean_s + total_s)
+    time_s = np.concatenate([[0.0], np.cumsum(sums_s)])
+    mean_s = time_s[-1] / (sums_s.size * gaps_each)
+    place = np.arange(time_s.size)
+    lengths = np.abs(place[None, :] - place[:, None])
+    count = place * gaps_each
+    total_s = np.abs(time_s[None, :] - time_s[:, None])
+    log_factorial = gammaln(1.0 + count)
+    return log_factorial[lengths] + math.log(mean_s) - (1.0 + count)[lengths] * np.log(mean_s + total_s)
+
+
+def _log_sum(values: NDArray[np.float64]) -> float:
+    """Return the logarithm of a sum of exponentials."""
+    highest = float(values.max())
+    return highest + math.log(float(np.exp(values - highest).sum()))

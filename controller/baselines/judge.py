@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from controller.baselines.call_table import CallTable
     from controller.baselines.protocol import Policy
-    from controller.baselines.replay import Batches
     from controller.domain.slo import LatencySlo
     from controller.performance_model.prediction import TimerSetting
 
@@ -43,6 +42,7 @@ class Trial:
         until_s: end; later arrivals are left out.
         calls: time and price of a call.
         slo: the objective.
+        luck: seed of the noise of calls, where they have any.
     """
 
     arrival_s: NDArray[np.float64]
@@ -50,6 +50,7 @@ class Trial:
     until_s: float
     calls: CallTable
     slo: LatencySlo
+    luck: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_s < self.until_s < math.inf:
@@ -68,11 +69,19 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a policy said when it was asked, and how long it took to think."""
+    """What a policy said when it was asked.
+
+    Attributes:
+        at_s: when.
+        setting: in force from then on.
+        compute_s: how long it took to answer.
+        is_decision: whether it decided, or only looked on.
+    """
 
     at_s: float
     setting: TimerSetting
     compute_s: float
+    is_decision: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +113,18 @@ class Verdict:
 
     @property
     def compute_s(self) -> float:
-        """Mean time of one decision."""
-        return sum(each.compute_s for each in self.answers) / len(self.answers)
+        """Mean time of one decision; answers that only look on are not among them. 0 where nothing was decided."""
+        times = self._decision_times_s
+        return sum(times) / max(1, len(times))
+
+    @property
+    def longest_compute_s(self) -> float:
+        """Time of the longest decision; often the first, which fills tables that later ones look up."""
+        return max(self._decision_times_s, default=0.0)
+
+    @property
+    def _decision_times_s(self) -> list[float]:
+        return [each.compute_s for each in self.answers if each.is_decision]
 
 
 def judge(policy: Policy, trial: Trial, *, clock: Callable[[], float] = perf_counter) -> Verdict:
@@ -122,11 +141,12 @@ def judge(policy: Policy, trial: Trial, *, clock: Callable[[], float] = perf_cou
     arrival_s = trial.judged
     batches = replay(arrival_s, changes)
     rows = np.array([trial.calls.row(setting) for _, setting in changes])[batches.change]
-    latency_s = _latency_s(arrival_s, batches, trial.calls.seconds[rows, batches.size - 1])
+    made = trial.calls.make(rows, batches.size, np.random.default_rng(trial.luck))
+    latency_s = batches.latency_s(arrival_s, made.seconds)
     late = latency_s > trial.slo.bound_s + FORGIVEN_S
     return Verdict(
         latency_s=latency_s,
-        cost_per_request_usd=float(trial.calls.usd[rows, batches.size - 1].sum()) / arrival_s.size,
+        cost_per_request_usd=float(made.usd.sum()) / arrival_s.size,
         mean_batch_size=float(batches.size.mean()),
         window_violation_ratio=window_violation_ratio(late, trial.slo.quantile),
         answers=answers,
@@ -154,10 +174,7 @@ def _ask(policy: Policy, trial: Trial, clock: Callable[[], float]) -> tuple[Answ
     present, answers = trial.calls.unbatched, list[Answer]()
     for at_s, end in zip(times, ends, strict=True):
         began_s = clock()
-        present = policy.decide(Past(at_s, trial.arrival_s[:end], present))
-        answers.append(Answer(at_s, present, clock() - began_s))
+        decided = policy.decide(Past(at_s, trial.arrival_s[:end], present))
+        present = present if decided is None else decided
+        answers.append(Answer(at_s, present, clock() - began_s, decided is not None))
     return tuple(answers)
-
-
-def _latency_s(arrival_s: NDArray[np.float64], batches: Batches, call_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.repeat(batches.leaves_s + call_s, batches.size) - arrival_s

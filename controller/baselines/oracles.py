@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.baselines.attainment import Attainment, cheapest, worst
+from controller.baselines.attainment import cheapest, worst
 from controller.baselines.fixed import Fixed
 from controller.baselines.judge import Verdict, judge
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
@@ -83,14 +83,14 @@ def every_second(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTa
 
     Where it would be cheaper to change but once an hour, as `hourly` did, it does that.
     """
-    laws = _tabulate(stretches, table)
     starts = [each.from_s for each in stretches]
     seconds = np.arange(trial.from_s, trial.until_s, 1.0).tolist()
-    held = [id(stretches[bisect_right(starts, second + 1e-9) - 1].law) for second in seconds]
+    held = [stretches[bisect_right(starts, second + 1e-9) - 1].law for second in seconds]
+    laws = {law: table.of(law) for law in held}
 
     def attempt(quantile: float) -> Verdict:
-        best = {key: table.setting(_cheapest(law.cost_usd, law.share, quantile)) for key, law in laws.items()}
-        return judge(Scheduled(trial.from_s, 1.0, tuple(best[key] for key in held)), trial)
+        best = {law: table.setting(_cheapest(each.cost_usd, each.share, quantile)) for law, each in laws.items()}
+        return judge(Scheduled(trial.from_s, 1.0, tuple(best[law] for law in held)), trial)
 
     low, high = 0, len(LADDER) - 1
     best = attempt(LADDER[high])
@@ -110,14 +110,13 @@ def every_hour(trial: Trial, stretches: Sequence[Stretch], table: AttainmentTabl
     Tried are the cheapest settings over the hour's laws, each weighted by its arrivals, that reach a quantile in the
     mean or under every law.
     """
-    laws = _tabulate(stretches, table)
     n_hours = math.ceil((trial.until_s - trial.from_s) / HOUR_S - 1e-9)
     chosen: list[TimerSetting] = []
     for hour in range(n_hours):
         from_s = trial.from_s + hour * HOUR_S
         part = replace(trial, from_s=from_s, until_s=min(from_s + HOUR_S, trial.until_s))
         weights = _weights(part, stretches)
-        held, shares = [laws[key] for key in weights], np.array(list(weights.values()))
+        held, shares = [table.of(law) for law in weights], np.array(list(weights.values()))
         cost_usd = shares @ np.stack([law.cost_usd for law in held])
         mean = (shares @ np.stack([law.share for law in held])).astype(np.float32)
         tried = {_cheapest(cost_usd, share, quantile) for quantile in LADDER for share in (mean, worst(held))}
@@ -143,18 +142,12 @@ def _cheapest(cost_usd: NDArray[np.float64], share: NDArray[np.float32], quantil
     return cheapest(cost_usd, share, quantile, nearly=0.0)
 
 
-def _tabulate(stretches: Sequence[Stretch], table: AttainmentTable) -> dict[int, Attainment]:
-    """Return what settings attain under each law, by its identity: phases come back to the same law."""
-    laws = {id(each.law): each.law for each in stretches}
-    return {key: table.of(law) for key, law in laws.items()}
-
-
-def _weights(trial: Trial, stretches: Sequence[Stretch]) -> dict[int, float]:
-    """Return the share of a trial's arrivals that came under each law, where there were any."""
+def _weights(trial: Trial, stretches: Sequence[Stretch]) -> dict[PoissonProcess | Map, float]:
+    """Return the share of a trial's arrivals that came under each law, where there were any: phases come back."""
     edges = [each.from_s for each in stretches]
     counts = np.diff(np.append(np.searchsorted(trial.judged, edges), trial.judged.size))
-    total: dict[int, float] = {}
+    total: dict[PoissonProcess | Map, float] = {}
     for each, count in zip(stretches, counts.tolist(), strict=True):
         if count:
-            total[id(each.law)] = total.get(id(each.law), 0.0) + count / trial.judged.size
+            total[each.law] = total.get(each.law, 0.0) + count / trial.judged.size
     return total

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import call_cost_usd
+from controller.domain.cost import MB_PER_GB, call_cost_usd
 from controller.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _batches(job: PaperJob, batch_size: int) -> NDArray[np.int64]:
 
 def _bill(job: PaperJob, batches: NDArray[np.int64], prices: Prices, *, environments: int) -> JobBill:
     busy_s: NDArray[np.float64] = batches.astype(np.float64) * job.review_s
-    memory_mb = job.memory_gb * 1024
+    memory_mb = job.memory_gb * MB_PER_GB
     starts_s = np.where(np.arange(batches.size) < environments, job.init_s, 0.0)
     per_s = job.memory_gb * prices.lambda_x86.gb_second_usd
     calls_usd = float(call_cost_usd(busy_s + starts_s, memory_mb=memory_mb, prices=prices.lambda_x86).sum())

@@ -17,6 +17,7 @@ from controller.baselines.parallel_batch import TIME_LIMIT_S, TRANSITIONS_PER_CA
 from controller.domain.cost import call_cost_usd
 from controller.domain.token_lengths import MAX_TOKENS
 from controller.errors import BadInputError, NothingFeasibleError
+from controller.profiling.function_law import MB_PER_VCPU
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MICRO_BATCH_TOKENS = 1024
 """Padded tokens of a micro-batch; where both speeds below were measured (research/perf.md, B2)."""
-MEMORY_MB = 1769
+MEMORY_MB = round(MB_PER_VCPU)
 """One vCPU of a Lambda function. Less memory makes a second of CPU no cheaper, only later; more would start one
 environment for several workers at the same price of a second."""
 MOST_WORKERS = 1000
@@ -39,18 +40,12 @@ class EncoderSpeed:
     precision: str
     tokens_per_s: float
     init_s: float
-    source: str
 
 
-FP32 = EncoderSpeed(
-    "fp32", 900.0, 5.0, "the paper's own function: 0.305 vCPU-s for a review of 261 tokens is 856 a second; digest 7.1"
-)
-INT8 = EncoderSpeed(
-    "int8",
-    900.0 * 3605 / 1495,
-    3.0,
-    "fp32 times ONNX Runtime int8 over fp32 on one thread, sorted, at most 1024 padded tokens (research/perf.md, B2)",
-)
+FP32 = EncoderSpeed("fp32", 900.0, 5.0)
+"""The paper's own function: 0.305 vCPU-s for a review of 261 tokens are 856 a second (digest, 7.1)."""
+INT8 = EncoderSpeed("int8", FP32.tokens_per_s * 3605 / 1495, 3.0)
+"""fp32 times ONNX Runtime int8 over fp32 on one thread, sorted, at most 1024 padded tokens (research/perf.md, B2)."""
 
 
 def padded_tokens(lengths: NDArray[np.int64], *, budget: int = MICRO_BATCH_TOKENS) -> NDArray[np.int64]:
@@ -75,14 +70,11 @@ class JobPlan:
     """Workers of one vCPU each, and what they are predicted to need."""
 
     workers: int
-    memory_mb: int
-    precision: str
     padding_factor: float
     """Padded over useful tokens."""
     makespan_s: float
     cost_usd: float
     """Start of environments, transitions and fees included."""
-    busy_usd: float
 
 
 @dataclass(slots=True)
@@ -117,16 +109,12 @@ class JobPlanner:
         loads = self._loads(workers)
         total, useful = float(self._micro_batches.sum()), float(self.lengths.sum())
         calls_s = speed.init_s + loads / speed.tokens_per_s
-        price = self.prices.lambda_x86
-        calls_usd = float(call_cost_usd(calls_s, memory_mb=MEMORY_MB, prices=price).sum())
+        calls_usd = float(call_cost_usd(calls_s, memory_mb=MEMORY_MB, prices=self.prices.lambda_x86).sum())
         return JobPlan(
             workers=workers,
-            memory_mb=MEMORY_MB,
-            precision=speed.precision,
             padding_factor=total / useful,
             makespan_s=float(calls_s.max()),
             cost_usd=calls_usd + TRANSITIONS_PER_CALL * workers * transition_usd(self.prices),
-            busy_usd=total / speed.tokens_per_s * MEMORY_MB / 1024 * price.gb_second_usd,
         )
 
     def for_deadline(self, deadline_s: float, speed: EncoderSpeed) -> JobPlan:

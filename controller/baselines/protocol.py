@@ -1,7 +1,7 @@
 """What every published system, and ours, looks like to the judge: asked at its own period, with the past alone.
 
-The server law is `infinite_timer`, so a setting is (memory, B, T). A policy keeps what it needs between two questions;
-it sees no arrival that has not come yet, and no clock but `now_s`.
+The server law is `infinite_timer`, so a setting is (memory, processes, B, T). A policy keeps what it needs between two
+questions; it sees no arrival that has not come yet, and no clock but `now_s`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Policy(Protocol):
         """Seconds between two questions; infinite where the first answer is the only one."""
         ...
 
-    def decide(self, past: Past) -> TimerSetting:
-        """Return the setting for the batches that are opened from now on; the present one to keep it."""
+    def decide(self, past: Past) -> TimerSetting | None:
+        """Return the setting for the batches that are opened from now on, or None where it is not time to decide.
+
+        None keeps the present setting and is not counted as a decision; a decision may end with the present one too.
+        """
         ...

@@ -38,6 +38,15 @@ class Batches:
     leaves_s: NDArray[np.float64]
     change: NDArray[np.int64]
 
+    def latency_s(self, arrival_s: NDArray[np.float64], call_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the wait of each request and the time of its call together, shape (n,).
+
+        Args:
+            arrival_s: that the batches were cut from, shape (n,).
+            call_s: time of each batch's call, shape (n_batches,).
+        """
+        return np.repeat(self.leaves_s + call_s, self.size) - arrival_s
+
 
 def replay(arrival_s: NDArray[np.float64], changes: Sequence[tuple[float, TimerSetting]]) -> Batches:
     """Return the batches of all arrivals; the stream ends with them, so a last batch leaves by its timer.

@@ -50,6 +50,11 @@ DOUBT = 2.5
 """Standard errors by which those may miss the planning quantile; late requests come in batches."""
 
 
+def planning_quantile(step: float, quantile: float) -> float:
+    """Return what a step of the ladder is for an objective's quantile."""
+    return 1 - (1 - step) * (1 - quantile) / 0.05
+
+
 class Tidegate:
     """Decides from what the detector makes of the past.
 
@@ -70,17 +75,17 @@ class Tidegate:
 
     @property
     def period_s(self) -> float:
-        """Asked every second; most answers are the setting in force."""
+        """Asked every second; a decision takes place every five, and at alarms."""
         return BIN_S
 
-    def decide(self, past: Past) -> TimerSetting:
-        """Return the setting for what comes."""
+    def decide(self, past: Past) -> TimerSetting | None:
+        """Return the setting for what comes; None between two decisions."""
         has_alarm = self._observe(past)
         if not has_alarm and past.now_s < self._next_s:
-            return past.present
+            return None
         self._next_s = past.now_s + DECIDE_EVERY_S
         rate_rps = self._detector.rate.rate_rps
-        return self._choose(past, rate_rps) if rate_rps > 0 else past.present
+        return self._choose(past, rate_rps) if rate_rps > 0 else None
 
     def _observe(self, past: Past) -> bool:
         """Feed the detector with the seconds that are over; return whether it alarmed."""
@@ -103,7 +108,7 @@ class Tidegate:
         cost_usd, present = self._cost_usd(rate_rps), table.index(past.present)
         found = past.present
         for step in LADDER:
-            quantile = 1 - (1 - step) * (1 - table.slo.quantile) / 0.05
+            quantile = planning_quantile(step, table.slo.quantile)
             found = table.setting(cheapest(cost_usd, share, quantile, present=present))
             if self._keeps_windows(found, rate_rps) and self._holds_now(found, past, quantile):
                 break
@@ -159,5 +164,5 @@ class Tidegate:
     def _late(self, arrival_s: NDArray[np.float64], setting: TimerSetting) -> NDArray[np.bool_]:
         calls = self._table.calls
         batches = replay(arrival_s, [(0.0, setting)])
-        answered_s = batches.leaves_s + calls.seconds[calls.row(setting), batches.size - 1]
-        return np.repeat(answered_s, batches.size) - arrival_s > self._table.slo.bound_s + FORGIVEN_S
+        latency_s = batches.latency_s(arrival_s, calls.seconds[calls.row(setting), batches.size - 1])
+        return latency_s > self._table.slo.bound_s + FORGIVEN_S

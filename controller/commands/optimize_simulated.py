@@ -27,9 +27,14 @@ from controller.performance_model.service_law import service_law
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import ServerLaw
     from controller.domain.slo import LatencySlo
+    from controller.domain.token_lengths import TokenLengths
     from controller.performance_model.exact_optimum import Budget
 
 SIMULATED_REQUESTS = 20_000
@@ -61,11 +66,11 @@ def _read_problem(arguments: argparse.Namespace, quantile: str) -> SimulatedProb
     lengths = None if arguments.lengths is None else read_token_lengths(arguments.lengths)
     most = largest_batch(arguments.max_batch_size, service)
     check_setting(most, arguments.max_queue_delay_s)
-    memory = _memory(arguments.memory_mb)
+    memories = service.memories_mb if arguments.memory_mb is None else parse_memories(arguments.memory_mb)
+    largest = memories[-1] if memories else None
     workers = arguments.workers or (service.workers if isinstance(service, TokenServiceTimes) else 1)
-    mean_service_s = service_law(service, most, memory_mb=memory, lengths=lengths).mean_s
     if law == "finite_work_conserving":
-        check_stable(process, mean_service_s, workers)
+        check_stable(process, _fastest_s(service, most, memories or (None,), lengths), workers)
     rng = np.random.default_rng(arguments.seed)
     arrivals = sample_arrivals(process, duration_s=simulated_duration_s(process, SIMULATED_REQUESTS), rng=rng)
     untuned = ServingConfig()
@@ -78,9 +83,10 @@ def _read_problem(arguments: argparse.Namespace, quantile: str) -> SimulatedProb
             max_batch_size=min(untuned.max_batch_size, most),
             batch_tokens=untuned.batch_tokens if lengths is not None else NO_TOKEN_BOUND,
             workers=workers,
-            memory_mb=memory,
+            memory_mb=largest,
         ),
-        shape=InstanceShape(vcpu=float(workers), memory_mb=memory or InstanceShape().memory_mb),
+        shape=InstanceShape(vcpu=float(workers)),
+        memories_mb=memories,
         bounds={"max_batch_size": (1, most), "max_queue_delay_s": (0, arguments.max_queue_delay_s)},
         prices=load_prices(arguments.prices),
         quantiles=(quantile, *(text for text in REPORTED_QUANTILES if float(text) != float(quantile))),
@@ -89,10 +95,9 @@ def _read_problem(arguments: argparse.Namespace, quantile: str) -> SimulatedProb
     )
 
 
-def _memory(asked: str | None) -> int | None:
-    if asked is None:
-        return None
-    memory, *others = parse_memories(asked)
-    if others:
-        raise BadInputError(f"--memory-mb: one memory of an instance for this server law, got {asked!r}")
-    return memory
+def _fastest_s(
+    service: ServiceTimes, most: int, memories_mb: Sequence[int | None], lengths: TokenLengths | None
+) -> NDArray[np.float64]:
+    """Return the mean seconds of batches of 1 to `most` at whichever memory is the fastest for each, shape (most,)."""
+    laws = [service_law(service, most, memory_mb=each, lengths=lengths).mean_s for each in memories_mb]
+    return np.min(laws, axis=0)

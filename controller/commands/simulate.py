@@ -30,6 +30,7 @@ from controller.domain.token_lengths import read_token_lengths
 from controller.errors import BadInputError
 from controller.performance_model.batch_queue import check_setting
 from controller.performance_model.finite_servers import simulate
+from controller.performance_model.function_environments import FunctionLimits, with_environments
 
 if TYPE_CHECKING:
     import argparse
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, help=f"default {setting.default}")
     parser.add_argument("--cores", type=float, default=math.inf, help="that all instances share; default one each")
     parser.add_argument("--cold-start-s", type=float, default=InstanceShape().cold_start_s, help="default 0.6")
+    parser.add_argument("--keep-alive-s", type=float, help="of idle environments, infinite_timer; default for ever")
+    parser.add_argument("--concurrency", type=int, help="calls in parallel, infinite_timer; default no limits at all")
     grace_s = AutoscalerSettings().scale_to_zero_grace_period_s
     parser.add_argument("--grace-period-s", type=float, default=grace_s, help="before zero; default 30")
     parser.add_argument("--tick-s", type=float, default=AutoscalerSettings().tick_s, help="autoscaler's; default 2")
@@ -107,7 +110,7 @@ def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> Simulatio
     )
     law: ServerLaw = arguments.server_law
     tokens = None if lengths is None else lengths.sample(arrivals.size, rng)
-    return simulate(
+    result = simulate(
         law,
         arrivals,
         tokens,
@@ -118,6 +121,24 @@ def _simulate(arguments: argparse.Namespace, config: ServingConfig) -> Simulatio
         shape=shape,
         initial_scale=arguments.initial_scale,
         until_s=arguments.duration_s,
+    )
+    limits = _limits(arguments)
+    return result if limits is None else with_environments(result, limits, memory_mb=config.memory_mb)
+
+
+def _limits(arguments: argparse.Namespace) -> FunctionLimits | None:
+    """Return the limits of a function, None where calls start at once; either flag turns all of them on."""
+    keep_alive_s, concurrency = arguments.keep_alive_s, arguments.concurrency
+    if keep_alive_s is None and concurrency is None:
+        return None
+    if arguments.server_law != "infinite_timer":
+        raise BadInputError(
+            "--keep-alive-s, --concurrency: are of functions; give --server-law infinite_timer or leave them out"
+        )
+    return FunctionLimits(
+        init_s=arguments.cold_start_s,
+        keep_alive_s=math.inf if keep_alive_s is None else keep_alive_s,
+        concurrency=FunctionLimits().concurrency if concurrency is None else concurrency,
     )
 
 

@@ -110,4 +110,8 @@ def _check_generator(D0: NDArray[np.float64], D1: NDArray[np.float64]) -> None:
         )
     reach = np.linalg.matrix_power(np.eye(n) + (off_diagonal + D1 > 0), n) > 0
     if not reach.all():
-        raise BadInputError("map: every phase must be reachable from every other; remove phases that never recur")
+        start, missed = (int(each) for each in np.argwhere(~reach)[0])
+        raise BadInputError(
+            "map: must be irreducible, every phase reachable from every other, but phase "
+            f"{missed} is not from phase {start}; remove phases that never recur"
+        )

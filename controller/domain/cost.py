@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from controller.domain.instance_log import InstanceRow
     from controller.domain.prices import ClusterPrices, LambdaPrices
 
+MB_PER_GB = 1024.0
+"""On the bills."""
+
 
 def call_cost_usd(service_s: NDArray[np.float64], *, memory_mb: float, prices: LambdaPrices) -> NDArray[np.float64]:
     """Return the price of one Lambda call for each service time, same shape.
@@ -22,7 +25,7 @@ def call_cost_usd(service_s: NDArray[np.float64], *, memory_mb: float, prices: L
     """
     if prices.granularity_s > 0:
         service_s = np.ceil(np.round(service_s / prices.granularity_s, 6)) * prices.granularity_s
-    return service_s * (memory_mb / 1024) * prices.gb_second_usd + prices.request_usd
+    return service_s * (memory_mb / MB_PER_GB) * prices.gb_second_usd + prices.request_usd
 
 
 def cost_per_request_usd(
@@ -45,6 +48,6 @@ def instances_cost_usd(rows: Iterable[InstanceRow], prices: ClusterPrices, from_
     """Return what instances cost inside [from_s, until_s]; starting, idle and stopping time are paid as well."""
     return sum(
         row.billed_s(from_s, until_s)
-        * (row.vcpu * prices.vcpu_second_usd + row.memory_mb / 1024 * prices.gb_second_usd)
+        * (row.vcpu * prices.vcpu_second_usd + row.memory_mb / MB_PER_GB * prices.gb_second_usd)
         for row in rows
     )

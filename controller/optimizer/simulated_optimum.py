@@ -7,11 +7,12 @@ all requests, as `predict` reports it; the loop plans for windows (`study.py`) a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.domain.service_time import TokenServiceTimes
 from controller.domain.slo import LatencySlo
 from controller.optimizer.search_space import SearchSpace, search_space
 from controller.optimizer.study import new_study
@@ -45,7 +46,8 @@ class SimulatedProblem:
         tokens: shape (n,), or None.
         service: seconds of a batch.
         present: gives the settings that are not searched, and the first one tried.
-        shape: of an instance.
+        shape: of an instance; its memory, and the CPU that memory buys, are those of a setting that has a memory.
+        memories_mb: tried, ascending; with fewer than two the present setting's is kept.
         bounds: lowest and highest value by knob.
         prices: the cluster's are used.
         quantiles: to report; the objective's comes first.
@@ -59,6 +61,7 @@ class SimulatedProblem:
     service: ServiceTimes
     present: ServingConfig
     shape: InstanceShape
+    memories_mb: tuple[int, ...]
     bounds: Bounds
     prices: Prices
     quantiles: tuple[str, ...]
@@ -104,7 +107,19 @@ def _space(problem: SimulatedProblem) -> SearchSpace:
     whole = search_space(problem.present, shape=problem.shape, workers=problem.present.workers, bounds=problem.bounds)
     idle = set(SCALE_KNOBS) if problem.law == "finite_work_conserving" else set[str]()
     idle |= {"batch_tokens"} if problem.tokens is None else set()
-    return SearchSpace({name: grid for name, grid in whole.values.items() if name not in idle}, whole.fixed)
+    values: dict[str, tuple[float, ...]] = {name: grid for name, grid in whole.values.items() if name not in idle}
+    if len(problem.memories_mb) > 1:
+        values["memory_mb"] = problem.memories_mb
+    return SearchSpace(values, whole.fixed)
+
+
+def _shape(problem: SimulatedProblem, memory_mb: int | None) -> InstanceShape:
+    """Return what an instance of this memory is billed for: where memory buys CPU, as much as its workers can use."""
+    if memory_mb is None:
+        return problem.shape
+    bought = problem.service.vcpu_per_mb if isinstance(problem.service, TokenServiceTimes) else None
+    vcpu = problem.shape.vcpu if bought is None else min(problem.shape.vcpu, bought * memory_mb)
+    return replace(problem.shape, memory_mb=memory_mb, vcpu=vcpu)
 
 
 def _simulate(problem: SimulatedProblem, config: ServingConfig) -> Prediction:
@@ -116,7 +131,7 @@ def _simulate(problem: SimulatedProblem, config: ServingConfig) -> Prediction:
         config=config,
         service=problem.service,
         rng=rng,
-        shape=problem.shape,
+        shape=_shape(problem, config.memory_mb),
     )
     return predict_from_simulation(
         result,

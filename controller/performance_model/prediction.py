@@ -58,11 +58,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerSetting:
-    """The knobs of a buffer in front of servers without queue."""
+    """The knobs of a buffer in front of servers without queue; all processes of a call share its memory."""
 
     max_batch_size: int
     max_queue_delay_s: float
     memory_mb: int
+    processes: int = 1
 
 
 def predict_exact(

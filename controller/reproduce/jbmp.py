@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from controller.domain.prices import load_prices
 from controller.reports.whole_file import write_whole
-from controller.reproduce.jbmp_contest import Effort, all_costs, all_judged
+from controller.reproduce.jbmp_contest import Effort, all_costs, all_judged, costs_by_rate
 from controller.reproduce.jbmp_figure import saving_figure
-from controller.reproduce.jbmp_rows import regret_rows, regrets, requirements, saving_rows
+from controller.reproduce.jbmp_online import online_outcomes
+from controller.reproduce.jbmp_online_rows import online_requirements, online_rows
+from controller.reproduce.jbmp_rows import rate_rows, regret_rows, regrets, requirements, saving_rows
 from controller.reproduce.rows import Done, Reproduction
 from controller.reproduce.table import published_table, regret_table, requirement_table
 
@@ -34,8 +36,11 @@ def reproduce(folder: Path, effort: Effort, *, seed: int, tell: Callable[[str], 
     """
     prices = load_prices().lambda_x86
     costs = list(all_costs(effort, seed, prices, tell))
+    by_rate = list(costs_by_rate(effort, seed, prices, tell))
     found = regrets(list(all_judged(effort, seed, prices, tell)))
+    online = list(online_outcomes(effort, seed, prices, tell))
     write_whole(folder / FIGURE, saving_figure(costs))
-    savings, required = list(saving_rows(costs)), requirements(costs, found)
-    text = "\n\n".join((published_table(savings), regret_table(found), requirement_table(required)))
-    return Done(Reproduction(PAPER, [*savings, *regret_rows(found)], required, [FIGURE]), text)
+    rows = [*saving_rows(costs), *rate_rows(by_rate), *online_rows(online)]
+    required = [*requirements(costs, found), *online_requirements(online)]
+    text = "\n\n".join((published_table(rows), regret_table(found), requirement_table(required)))
+    return Done(Reproduction(PAPER, [*rows, *regret_rows(found)], required, [FIGURE]), text)

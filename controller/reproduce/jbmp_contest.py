@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,24 +13,28 @@ from controller.baselines.jbmp_regret import LOADS, Contest
 from controller.baselines.jbmp_surfaces import HELD_OUT_KINDS, KINDS, SurfaceKind, draw_surface
 from controller.domain.function_grid import FunctionGrid
 from controller.errors import NothingFeasibleError
+from controller.optimizer.measured_search import LATE_ALLOWED
 from controller.performance_model.poisson_calls import CallLoad, PricedCalls
+from controller.reproduce.online_traffic import ONLINE_TRAFFIC
+from controller.reproduce.streams import Purpose, luck, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from controller.baselines.jbmp_regret import Tuner, Verdict
     from controller.baselines.jbmp_surfaces import FunctionSurface, Network
+    from controller.domain.function_grid import FunctionSetting
     from controller.domain.prices import LambdaPrices
 
 NETWORKS: tuple[Network, ...] = ("resnet", "distilbert short", "distilbert long", "vgg", "stepped", "cliff")
 DRIVER_LOAD = CallLoad(rate_rps=10.0, bound_s=2.0)
 """What the public code is started with: ResNet-50, 2 s, and tunings for 10 requests a second."""
-OURS, REPAIRED, PUBLISHED = "ours", "jbmp repaired", "jbmp as published"
-TUNERS: tuple[Tuner, ...] = (OURS, REPAIRED, PUBLISHED)
+OURS, REPAIRED, PUBLISHED = TUNERS = ("ours", "jbmp repaired", "jbmp as published")
 NOT_DEPLOYABLE = 100.0
 """Regret and, times the optimum's, cost that stand for an answer whose calls fail: it has none, JSON no infinity."""
-SAVING, REGRET = 0, 1
-"""First of the numbers that functions and noise are drawn from, after the seed, so that no two parts share any."""
+TIDEGATE, RELOADING, KEPT = "tidegate", "JBMP repaired, model loaded for each call", "JBMP repaired, warm workers"
+RATES_RPS = (2.0, 5.0, 10.0, 20.0, 50.0)
+"""Of the loads of check B1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,12 @@ class Effort:
         families: whose regret is looked at, with and without neighbours, held-out ones included.
         regret_functions: drawn of each of those, each under all loads.
         loads: pairs of rate and bound.
+        rates_rps: at which the cost of a million requests is looked at.
+        rate_functions: ResNets drawn for that.
+        online_networks: families that are served online.
+        online_functions: drawn of each of them.
+        online_traffic: that they are served under.
+        online_hours: judged, after one of history.
     """
 
     networks: tuple[Network, ...] = NETWORKS
@@ -48,19 +60,28 @@ class Effort:
     families: tuple[SurfaceKind, ...] = (*KINDS, *HELD_OUT_KINDS)
     regret_functions: int = 2
     loads: tuple[CallLoad, ...] = LOADS
+    rates_rps: tuple[float, ...] = RATES_RPS
+    rate_functions: int = 4
+    online_networks: tuple[Network, ...] = ("resnet",)
+    online_functions: int = 2
+    online_traffic: tuple[str, ...] = tuple(ONLINE_TRAFFIC)
+    online_hours: int = 6
 
     @property
     def steps(self) -> int:
         """What the progress counts."""
-        return len(self.networks) * self.functions + len(self.families) * self.regret_functions
+        savings = len(self.networks) * self.functions + len(self.rates_rps) * self.rate_functions
+        regrets = len(self.families) * self.regret_functions
+        return savings + regrets + len(self.online_traffic) * len(self.online_networks) * self.online_functions
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """USD of a request to one function at the load of the public code.
+    """USD of a request to one function under one load.
 
     Attributes:
         network: its family.
+        rate_rps: of the load.
         naive: one by one, the model loaded for each request, at the cheapest memory in time.
         warm: one by one, the model kept, at the cheapest memory in time.
         reloading: JBMP repaired, which loads the model for each call.
@@ -71,6 +92,7 @@ class Costs:
     """
 
     network: Network
+    rate_rps: float
     naive: float
     warm: float
     reloading: float
@@ -90,8 +112,8 @@ class Judged:
     is_broken: bool
 
 
-def unbatched_usd(surface: FunctionSurface, load: CallLoad, prices: LambdaPrices) -> float:
-    """Return what a request costs one by one on one process, at the cheapest memory that answers 95 % in time.
+def find_unbatched(surface: FunctionSurface, load: CallLoad, prices: LambdaPrices) -> tuple[FunctionSetting, float]:
+    """Return the cheapest memory that answers 95 % in time one by one on one process, and what a request costs.
 
     Raises:
         NothingFeasibleError: no memory does.
@@ -99,38 +121,54 @@ def unbatched_usd(surface: FunctionSurface, load: CallLoad, prices: LambdaPrices
     calls = surface.calls
     timed = PricedCalls(calls.grid, calls.seconds, prices).under(load, np.zeros(calls.seconds.size))
     places = np.arange(len(calls.grid.memories_mb))
-    on_time = places[timed.late_share(calls.noise, places) <= 0.05]
+    on_time = places[timed.late_share(calls.noise, places) <= LATE_ALLOWED]
     cost = timed.cost_usd[on_time]
     if not cost.size:
         raise NothingFeasibleError(f"{surface.name}: one by one, no memory answers 95 % within {load.bound_s:g} s")
-    return float(cost.min())
+    best = int(np.argmin(cost))
+    return calls.grid.setting(int(on_time[best])), float(cost[best])
 
 
-def function_costs(network: Network, key: tuple[int, ...], prices: LambdaPrices) -> Costs:
+def draw_both(network: Network, draw: Callable[[], np.random.Generator]) -> tuple[FunctionSurface, FunctionSurface]:
+    """Return a function that loads its model for each call, and the same function keeping it.
+
+    Args:
+        network: their family.
+        draw: returns the same stream each time.
+    """
+    loading, warm = (draw_surface(SurfaceKind(network, loads), FunctionGrid(), draw()) for loads in (True, False))
+    return loading, warm
+
+
+def function_costs(
+    surfaces: tuple[FunctionSurface, FunctionSurface],
+    network: Network,
+    load: CallLoad,
+    prices: LambdaPrices,
+    noise: int,
+) -> Costs:
     """Return what a request to a function costs under each design.
 
     Args:
+        surfaces: the function, loading its model and keeping it.
         network: its family.
-        key: numbers that the function and the noise that tuners see are drawn from.
+        load: that it is asked for.
         prices: of a call.
+        noise: seed of the noise that tuners see.
 
     Raises:
         NothingFeasibleError: nothing keeps the objective.
     """
-    grid, load = FunctionGrid(), DRIVER_LOAD
-    loading, warm = (
-        draw_surface(SurfaceKind(network, loads_model=loads), grid, np.random.default_rng(key))
-        for loads in (True, False)
-    )
-    luck = _luck(*key)
-    (reloading,) = Contest(loading, load, prices, luck).judge([REPAIRED])
-    contest = Contest(warm, load, prices, luck)
+    loading, warm = surfaces
+    (reloading,) = Contest(loading, load, prices, noise).judge([REPAIRED])
+    contest = Contest(warm, load, prices, noise)
     kept, ours = contest.judge([REPAIRED, OURS])
     optimum_usd = contest.find_optimum().cost_usd
     return Costs(
         network,
-        naive=unbatched_usd(loading, load, prices),
-        warm=unbatched_usd(warm, load, prices),
+        load.rate_rps,
+        naive=find_unbatched(loading, load, prices)[1],
+        warm=find_unbatched(warm, load, prices)[1],
         reloading=_payable(reloading, optimum_usd),
         kept=_payable(kept, optimum_usd),
         ours=_payable(ours, optimum_usd),
@@ -144,10 +182,21 @@ def all_costs(effort: Effort, seed: int, prices: LambdaPrices, tell: Callable[[s
     for place, network in enumerate(effort.networks):
         for number in range(effort.functions):
             tell(f"saving: {network}")
-            try:
-                yield function_costs(network, (seed, SAVING, place, number), prices)
-            except NothingFeasibleError:
-                continue
+            surfaces = draw_both(network, partial(stream, seed, Purpose.SAVING_FUNCTION, place, number))
+            noise = luck(seed, Purpose.SAVING_NOISE, place, number)
+            with suppress(NothingFeasibleError):
+                yield function_costs(surfaces, network, DRIVER_LOAD, prices, noise)
+
+
+def costs_by_rate(effort: Effort, seed: int, prices: LambdaPrices, tell: Callable[[str], None]) -> Iterator[Costs]:
+    """Yield the costs of the same ResNets at every rate, but of those that nothing can serve in time."""
+    for place, rate_rps in enumerate(effort.rates_rps):
+        for number in range(effort.rate_functions):
+            tell(f"cost at {rate_rps:g}/s")
+            surfaces = draw_both("resnet", partial(stream, seed, Purpose.RATE_FUNCTION, number))
+            load = CallLoad(rate_rps, DRIVER_LOAD.bound_s)
+            with suppress(NothingFeasibleError):
+                yield function_costs(surfaces, "resnet", load, prices, luck(seed, Purpose.RATE_NOISE, place, number))
 
 
 def all_judged(effort: Effort, seed: int, prices: LambdaPrices, tell: Callable[[str], None]) -> Iterator[Judged]:
@@ -155,11 +204,11 @@ def all_judged(effort: Effort, seed: int, prices: LambdaPrices, tell: Callable[[
     for place, family in enumerate(effort.families):
         for number in range(effort.regret_functions):
             tell(f"regret: {family.name}")
-            key = (seed, REGRET, place, number)
-            surface = draw_surface(family, FunctionGrid(), np.random.default_rng(key))
+            surface = draw_surface(family, FunctionGrid(), stream(seed, Purpose.REGRET_FUNCTION, place, number))
             for at, load in enumerate(effort.loads):
                 try:
-                    verdicts = Contest(surface, load, prices, _luck(*key, at)).judge(TUNERS)
+                    noise = luck(seed, Purpose.REGRET_NOISE, place, number, at)
+                    verdicts = Contest(surface, load, prices, noise).judge(TUNERS)
                 except NothingFeasibleError:
                     continue
                 for each in verdicts:
@@ -169,8 +218,3 @@ def all_judged(effort: Effort, seed: int, prices: LambdaPrices, tell: Callable[[
 
 def _payable(verdict: Verdict, optimum_usd: float) -> float:
     return verdict.cost_usd if np.isfinite(verdict.cost_usd) else NOT_DEPLOYABLE * optimum_usd
-
-
-def _luck(*key: int) -> int:
-    """Return a seed of noise that is not the function's own."""
-    return int(np.random.default_rng((*key, 0)).integers(2**31))

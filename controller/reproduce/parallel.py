@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from controller.baselines.parallel_batch import BATCH_SIZES, PaperJob
 from controller.baselines.parallel_plan import JobPlanner
 from controller.baselines.review_lengths import draw_review_tokens
@@ -14,6 +12,7 @@ from controller.reports.whole_file import write_whole
 from controller.reproduce.parallel_figure import parallel_figure
 from controller.reproduce.parallel_rows import Beside, beside, parallel_rows, requirements
 from controller.reproduce.rows import Done, Reproduction
+from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.table import beside_table, published_table, requirement_table
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def reproduce(folder: Path, *, seed: int, tell: Callable[[str], None]) -> Done:
         BadInputError: the folder cannot be written to.
     """
     job, prices = PaperJob(), load_prices()
-    planner = JobPlanner(draw_review_tokens(job.reviews, np.random.default_rng(seed)), prices)
+    planner = JobPlanner(draw_review_tokens(job.reviews, stream(seed, Purpose.REVIEW_LENGTHS)), prices)
     found: list[Beside] = []
     for size in BATCH_SIZES:
         tell(f"batches of {size}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.baselines.parallel_batch import TIME_LIMIT_S
 from controller.baselines.parallel_plan import FP32, INT8
 from controller.reports.drawing import Drawing, Scale
 from controller.reports.panels import AXIS_PX, WIDE_PX, draw_values, sheet
@@ -62,4 +63,4 @@ def parallel_figure(found: Sequence[Beside], planner: JobPlanner) -> str:
 
 
 def _is_possible(planner: JobPlanner, workers: int, speed: EncoderSpeed) -> bool:
-    return planner.plan(workers, speed).makespan_s <= 900.0
+    return planner.plan(workers, speed).makespan_s <= TIME_LIMIT_S

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,6 @@ class Row:
     trace: str | None = None
     service: str | None = None
 
-    def to_document(self) -> dict[str, object]:
-        """Return the row as JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
@@ -50,7 +46,7 @@ class Requirement:
         text: what is required, in words.
         worst: the worst value, and `where`.
         bound: what it may be at most.
-        where: of the worst value; what is tried at several sizes names all that miss it.
+        where: of the worst value; where the requirement is missed, all places that miss it, the worst first.
         holds: whether it is kept everywhere.
     """
 
@@ -60,9 +56,18 @@ class Requirement:
     where: str
     holds: bool
 
-    def to_document(self) -> dict[str, object]:
-        """Return it as JSON."""
-        return asdict(self)
+
+def at_most(text: str, bound: float, values: Mapping[str, float]) -> Requirement:
+    """Return a requirement that no value exceeds the bound.
+
+    Args:
+        text: what is required, in words.
+        bound: what each value may be at most.
+        values: what was seen, by the name of its place; at least one.
+    """
+    missed = sorted((name for name, value in values.items() if value > bound), key=lambda name: -values[name])
+    worst = max(values, key=lambda name: values[name])
+    return Requirement(text, values[worst], bound, "; ".join(missed) if missed else worst, holds=not missed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,7 @@ class Reproduction:
 
     def to_document(self) -> dict[str, object]:
         """Return it as JSON; figures are paths relative to the document."""
-        return {
-            "paper": self.paper,
-            "rows": [row.to_document() for row in self.rows],
-            "requirements": [each.to_document() for each in self.requirements],
-            "figures": list(self.figures),
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

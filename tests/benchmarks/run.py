@@ -18,8 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from controller.arrivals.detector import Detector
-from controller.domain.service_time import TokenServiceTimes
+from controller.domain.arrival_map import mmpp
+from controller.domain.prices import load_prices
+from controller.domain.service_time import AffineServiceTimes, TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
+from controller.domain.slo import LatencySlo
+from controller.performance_model.exact_optimum import ExactProblem, find_exact_optimum
+from controller.performance_model.grid_search import Grid
 from controller.performance_model.simulator import PodSimulator
 
 ROUNDS = 5
@@ -82,6 +87,19 @@ def detector() -> str:
     return row("detection, a bin", times, "µs", "below 100")
 
 
+def grid_search() -> str:
+    process = mmpp(np.array([10.0, 120.0]), np.array([[0.0, 0.05], [0.05, 0.0]]))
+    service = AffineServiceTimes(0.010, 0.034)
+    problem = ExactProblem(process, service, tuple(range(1280, 3009, 64)), Grid(max_queue_delay_s=0.49), load_prices())
+    found = find_exact_optimum(problem, LatencySlo(0.95, 0.3), quantile="0.95")
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        find_exact_optimum(problem, LatencySlo(0.95, 0.3), quantile="0.95")
+        times.append(time.process_time() - started)
+    return row(f"exact search, {found.evaluated} settings", times, "s of CPU", "gate 0.5")
+
+
 def simulator() -> str:
     rng = np.random.default_rng(1)
     arrivals = np.sort(rng.uniform(0, 300, 30_000))
@@ -104,14 +122,14 @@ def simulator() -> str:
 
 def row(name: str, values: list[float], unit: str, goal: str) -> str:
     low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{name:<28} {middle:8.3g} {unit:<13} ({low:.3g} to {high:.3g}, {len(values)} rounds)  {goal}"
+    return f"{name:<32} {middle:8.3g} {unit:<13} ({low:.3g} to {high:.3g}, {len(values)} rounds)  {goal}"
 
 
 def main() -> None:
     cpus = len(os.sched_getaffinity(0))
     print(f"tidegate benchmarks: Python {sys.version.split()[0]}, {cpus} cores; medians (low to high)")  # noqa: T201
     os.chdir(Path(__file__).parents[2])
-    for measure in (cold_start, detector, simulator):
+    for measure in (cold_start, detector, grid_search, simulator):
         print(measure(), flush=True)  # noqa: T201
 
 

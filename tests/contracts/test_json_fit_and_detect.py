@@ -47,6 +47,10 @@ def test_a_fit_is_an_arrivals_document_that_readers_take(run, tmp_path):
         "log_likelihood",
         "why",
         "insufficient_data",
+        "rate_interval_rps",
+        "scv_interval",
+        "lag1_interval",
+        "candidates",
     }
     (tmp_path / "fit.json").write_text(out)
     process = read_arrivals(tmp_path / "fit.json")

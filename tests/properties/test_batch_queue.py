@@ -89,6 +89,21 @@ def test_relabelling_phases_changes_nothing(process, size, delay):
 
 
 @quick
+@given(maps(), SIZES, DELAYS, st.floats(0.1, 0.9), SWITCHING)
+def test_splitting_a_phase_in_two_changes_nothing(process, size, delay, share, switching):
+    # Phase 1 becomes two that behave alike: whatever enters it goes to the first with this share.
+    into = np.array([[1, 0, 0], [0, share, 1 - share]])
+    D0, D1 = (matrix[[0, 1, 1]] @ into for matrix in (process.D0 - np.diag(np.diag(process.D0)), process.D1))
+    D0[1, 2] += switching
+    D0[2, 1] += 2 * switching
+    D0 -= np.diag(D0.sum(axis=1) + D1.sum(axis=1))
+    law, split = solve(process, size, delay), solve(Map(D0, D1), size, delay)
+    assert split.batch_size_pmf == pytest.approx(law.batch_size_pmf, abs=1e-7)
+    # The grids of the two differ with their fastest phases, so waiting is compared where both are exact.
+    assert split.mean_wait_s == pytest.approx(law.mean_wait_s, rel=1e-3, abs=1e-9)
+
+
+@quick
 @given(RATES, SWITCHING, SIZES, DELAYS)
 def test_phases_with_equal_rates_are_poisson(rate, switching, size, delay):
     split = mmpp(np.array([rate, rate]), np.array([[0, switching], [2 * switching, 0]]))

@@ -146,7 +146,16 @@ def test_the_time_of_a_decision_is_reported():
     ticks = iter([0.0, 0.5, 1.0, 2.5])
     verdict = judge(Scripted(5.0, [setting(1, 0.0)]), trial([0.0]), clock=lambda: next(ticks))
     assert [each.compute_s for each in verdict.answers] == [0.5, 1.5]
-    assert verdict.compute_s == 1.0
+    assert (verdict.compute_s, verdict.longest_compute_s) == (1.0, 1.5)
+
+
+def test_answers_that_only_look_on_are_no_decisions():
+    ticks = iter([0.0, 2.0, 10.0, 10.1, 20.0, 21.0])
+    policy = Scripted(4.0, [setting(2, 0.1), None, setting(2, 0.1)])
+    verdict = judge(policy, trial([0.0]), clock=lambda: next(ticks))
+    assert [each.is_decision for each in verdict.answers] == [True, False, True]
+    assert [each.setting for each in verdict.answers] == [setting(2, 0.1)] * 3
+    assert (verdict.compute_s, verdict.longest_compute_s) == (1.5, 2.0)
 
 
 def test_a_frozen_policy_keeps_its_first_decision():
@@ -171,7 +180,11 @@ def test_a_trial_that_makes_no_sense_is_refused(arrivals, bounds):
         trial(arrivals, from_s=bounds[0], until_s=bounds[1])
 
 
-@pytest.mark.parametrize("wrong", [setting(21, 0.1), setting(2, 0.1, 2048)])
+@pytest.mark.parametrize(
+    "wrong",
+    [setting(21, 0.1), setting(2, 0.1, 2048), replace(setting(2, 0.1), processes=2)],
+    ids=lambda each: f"{each}",
+)
 def test_a_setting_beyond_the_table_is_refused(wrong):
     with pytest.raises(BadInputError, match="setting: needs one of 2 memories"):
         judge(Fixed(wrong), trial([1.0]))

@@ -105,12 +105,12 @@ def test_a_decision_rests_on_the_past_alone(rng):
     assert [each.setting for each in cut.answers] == [each.setting for each in whole.answers[: len(cut.answers)]]
 
 
-def test_between_two_decisions_the_setting_is_kept(rng):
+def test_between_two_decisions_nothing_is_decided(rng):
     arrivals = sample_arrivals(QUIET, duration_s=200, rng=rng)
     policy, other = tidegate(), TimerSetting(max_batch_size=2, max_queue_delay_s=0.02, memory_mb=3008)
     first = ask(policy, arrivals, 100.0)
     assert first != other
-    assert ask(policy, arrivals, 101.0, other) == other
+    assert ask(policy, arrivals, 101.0, other) is None
     assert ask(policy, arrivals, 100.0 + DECIDE_EVERY_S, other) == first
 
 
@@ -122,8 +122,8 @@ def test_an_alarm_is_answered_at_once(rng):
     assert changes[0][1].max_batch_size < changes[1][1].max_batch_size
 
 
-def test_without_arrivals_the_setting_is_kept():
-    assert ask(tidegate(), np.zeros(0), 50.0) == CALLS.unbatched
+def test_without_arrivals_nothing_is_decided():
+    assert ask(tidegate(), np.zeros(0), 50.0) is None
 
 
 def test_it_plans_beyond_the_objective(rng):

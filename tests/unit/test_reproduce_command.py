@@ -17,6 +17,9 @@ QUICK = Effort(
     families=(SurfaceKind("resnet", loads_model=False),),
     regret_functions=1,
     loads=(CallLoad(10.0, 2.0),),
+    rates_rps=(10.0,),
+    rate_functions=1,
+    online_networks=(),
 )
 
 

@@ -35,16 +35,22 @@ def test_rows_cover_both_designs_at_all_nine_sizes(found):
     assert (rows[0].published, rows[0].reproduced, rows[0].ours) == ((325.0, 375.0), pytest.approx(350.0), None)
 
 
-def test_the_published_figures_are_met_where_they_can_be(found):
+def test_the_published_reduction_holds_with_the_starts_that_the_paper_left_out(found):
     required = [each for text, each in by_text(found).items() if text.startswith("reproduced")]
-    assert len(required) == 4
-    assert all(each.holds for each in required)
+    assert [each.holds for each in required] == [True]
+    assert 0.04 < required[0].worst < required[0].bound == pytest.approx(0.05)
+
+
+def test_starts_that_take_too_long_spoil_the_published_reduction(found):
+    slow = [replace(each, bill=replace(each.bill, makespan_s=each.bill.makespan_s + 300)) for each in found]
+    assert not by_text(slow)["reproduced: time of parallel over monolithic"].holds
 
 
 def test_fp32_saves_what_is_required_at_the_smallest_batches_only(found):
     cost = by_text(found)["fp32 in no more time: cost over parallel's"]
     assert not cost.holds
-    assert cost.where == "batches of 125, 200, 250, 333, 500, 625, 1000; kept at 50, 100"
+    missed = [f"batches of {size}" for size in (1000, 625, 500, 333, 250, 200, 125)]
+    assert cost.where == "; ".join(missed)
     assert cost.bound < cost.worst < 1
 
 
@@ -59,7 +65,7 @@ def test_where_no_plan_exists_nothing_is_gained(found):
     none = [replace(each, cheaper=dict.fromkeys(each.cheaper), faster=dict.fromkeys(each.faster)) for each in found]
     missed = [each for each in requirements(none) if not each.holds]
     assert [each.worst for each in missed] == [1.0] * 4
-    assert all(each.where.endswith("kept nowhere") for each in missed)
+    assert all(each.where.count("batches of") == len(BATCH_SIZES) for each in missed)
     assert "–*" in beside_table(none)
     ours = [row.ours for row in parallel_rows(none) if ", ours in " in row.quantity]
     assert ours == [None] * 4 * len(BATCH_SIZES)

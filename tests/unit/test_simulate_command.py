@@ -61,6 +61,31 @@ def test_calls_without_bound_are_paid_by_the_call(documents, capsys):
     assert unpriced["cost_per_million_usd"] is None
 
 
+def test_functions_that_age_start_cold_and_pay_for_it(documents, capsys):
+    law = ["--server-law", "infinite_timer", "--memory-mb", "1769", "--max-batch-size", "1"]
+
+    plain = simulate(capsys, *documents, *law)
+    kept = simulate(capsys, *documents, *law, "--keep-alive-s", "60", "--cold-start-s", "2")
+    dropped = simulate(capsys, *documents, *law, "--keep-alive-s", "0", "--cold-start-s", "2")
+
+    assert (plain["cold_starts"], plain["by_class"]["cold_start"]) == (0, 0)
+    assert 0 < kept["cold_starts"] == kept["by_class"]["cold_start"] < dropped["cold_starts"]
+    assert dropped["cold_starts"] == dropped["requests"]
+    assert plain["cost_per_million_usd"] < kept["cost_per_million_usd"] < dropped["cost_per_million_usd"]
+
+
+def test_functions_beyond_their_concurrency_reject(documents, capsys):
+    document = simulate(capsys, *documents, "--server-law", "infinite_timer", "--concurrency", "1")
+
+    assert document["by_class"]["rejected"] > 0
+    assert document["cold_starts"] == 1
+
+
+def test_limits_of_functions_are_refused_where_there_are_none(documents, capsys):
+    assert main(["simulate", *documents, "--keep-alive-s", "60"]) == 2
+    assert "--server-law infinite_timer" in capsys.readouterr().err
+
+
 def test_without_json_it_prints_a_table(documents, capsys):
     assert main(["simulate", *documents]) == 0
 

@@ -1,0 +1,149 @@
+"""What is said beside a fitted arrival process: how sure it is, and whether the data suffice for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import chdtrc, stdtrit
+
+from controller.domain.arrival_process import PoissonProcess, as_map
+from controller.domain.arrival_statistics import idc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from controller.domain.arrival_map import Map
+
+LEAST_ARRIVALS = 100
+"""Arrivals below which only a rate is estimated."""
+LEAST_SWITCHES = 40.0
+"""Changes of phase expected in the data below which an estimate of phases is called insufficient."""
+COVERAGE = 0.95
+PARTS = 10
+"""Equal parts of the observation between which the rate is compared."""
+DRIFTS_BELOW = 1e-4
+"""Probability of so much difference between the parts below which the fitted law is not believed to hold throughout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A process that was tried; log-likelihoods on arrivals that it was not fitted to."""
+
+    name: str
+    held_out_log_likelihood_per_arrival: float
+    behind_best: float | None
+    """Standard errors by which it is behind the best candidate; None for the best, and where they are alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """How a fit came about; times in seconds, None where the data cannot tell or nobody asked."""
+
+    n: int
+    duration_s: float
+    rate_rps: float
+    rate_error_rps: float
+    """Standard error of the rate, with the dispersion of the fitted process over the whole observation."""
+    scv: float | None
+    lag1: float | None
+    idc: dict[str, float | None]
+    """Dispersion of counts by window length in seconds."""
+    log_likelihood: float | None
+    why: str
+    is_insufficient: bool
+    """The data do not suffice for what was fitted."""
+    rate_interval_rps: tuple[float, float] | None = None
+    """95 % interval."""
+    scv_interval: tuple[float, float] | None = None
+    lag1_interval: tuple[float, float] | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+    def to_document(self) -> dict[str, object]:
+        """Return the JSON object."""
+        values = asdict(self)
+        values["insufficient_data"] = values.pop("is_insufficient")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """An arrival process and how well the data support it."""
+
+    process: PoissonProcess | Map
+    diagnostics: Diagnostics
+
+
+def rate_error(process: PoissonProcess | Map, rate_rps: float, duration_s: float) -> float:
+    """Return the standard error of arrivals over time, per second."""
+    return math.sqrt(rate_rps * idc(as_map(process), duration_s) / duration_s)
+
+
+def rate_interval(process: PoissonProcess | Map, rate_rps: float, duration_s: float) -> tuple[float, float]:
+    """Return the 95 % interval of the rate, from 0 on.
+
+    The variance of the rate goes with the length of phases, which k changes of phase tell with a relative error of
+    1/sqrt(k): as if from 2k degrees of freedom, hence Student's law.
+    """
+    freedom = max(3.0, 2 * changes_of_phase(process, duration_s))
+    reach = float(stdtrit(freedom, 0.5 + COVERAGE / 2)) if math.isfinite(freedom) else 1.96
+    error = reach * rate_error(process, rate_rps, duration_s)
+    return max(0.0, rate_rps - error), rate_rps + error
+
+
+def changes_of_phase(process: PoissonProcess | Map, duration_s: float) -> float:
+    """Return how often the phase that is entered and left least often is, in this time; infinite with one phase.
+
+    Phases may also come in groups that change slowly: those count by the slowest decay of the phase process.
+    """
+    if isinstance(process, PoissonProcess) or len(process.D0) == 1:
+        return math.inf
+    Q = process.D0 + process.D1
+    seldom = float((process.stationary * -np.diag(Q)).min())
+    if len(Q) == 2:
+        return 2 * duration_s * seldom
+    slowest = float(np.sort(np.abs(np.linalg.eigvals(Q).real))[1])
+    return duration_s * min(2 * seldom, slowest / 2)
+
+
+def drifts(process: PoissonProcess | Map, counts: NDArray[np.float64], duration_s: float) -> bool:
+    """Say whether counts of `PARTS` equal parts differ more than the process lets them."""
+    expected = float(counts.mean())
+    variance = expected * idc(as_map(process), duration_s / counts.size)
+    return float(chdtrc(counts.size - 1, ((counts - expected) ** 2).sum() / variance)) < DRIFTS_BELOW
+
+
+def gap_intervals(
+    times_s: NDArray[np.float64], edges_s: NDArray[np.float64]
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return 95 % intervals of the variability of gaps and of their lag-1 correlation; None with too few gaps.
+
+    By the jackknife over segments of time (Tukey 1958): what each leaves if left out.
+
+    Args:
+        times_s: instants, ascending.
+        edges_s: ends of the segments, ascending, shape (n_segments + 1,).
+    """
+    gaps = np.diff(times_s)
+    if gaps.size < LEAST_ARRIVALS:
+        return None
+    segment = np.clip(np.searchsorted(edges_s, times_s[1:], side="right") - 1, 0, edges_s.size - 2)
+    n_segments = edges_s.size - 1
+    terms = (np.ones(gaps.size), gaps, gaps**2, np.append(gaps[:-1] * gaps[1:], 0.0))
+    sums = np.array([np.bincount(segment, term, n_segments) for term in terms])
+    n, first, second, product = sums.sum(axis=1, keepdims=True) - sums
+    if n.min() < 2:
+        return None
+    mean = first / n
+    variance = np.maximum(second / n - mean**2, np.finfo(float).tiny)
+    scv, lag1 = variance / mean**2, np.clip((product / n - mean**2) / variance, -1, 1)
+    return _jackknife(scv), _jackknife(lag1)
+
+
+def _jackknife(left_out: NDArray[np.float64]) -> tuple[float, float]:
+    n, middle = left_out.size, float(left_out.mean())
+    error = math.sqrt((n - 1) / n * float(((left_out - middle) ** 2).sum()))
+    reach = float(stdtrit(n - 1, 0.5 + COVERAGE / 2)) * error
+    return middle - reach, middle + reach
