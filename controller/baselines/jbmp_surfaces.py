@@ -90,7 +90,8 @@ HELD_OUT_KINDS: tuple[SurfaceKind, ...] = tuple(
     SurfaceKind(network, loads_model=loads) for network in HELD_OUT for loads in (False, True)
 )
 """Cliff: large batches fall out of the cache at once, threads obey Amdahl. Roofline: batches padded to a power of two,
-as many threads as there is CPU, until bandwidth is the limit. Pressure: calls slow down as memory runs short."""
+as many threads as there is CPU, until bandwidth is the limit. Pressure: calls slow down as memory runs short, which no
+constant of ours was chosen on; development has looked at cliff, and once at roofline."""
 
 
 def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator) -> FunctionSurface:
