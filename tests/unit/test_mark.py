@@ -13,7 +13,6 @@ from controller.baselines.mark import HORIZON, Foresight, Mark, hold_last_minute
 from controller.baselines.mark_plan import AHEAD, BatchRule, Cheapest, batching_rule, plan
 from controller.baselines.protocol import FleetPast
 from controller.baselines.sagemaker import SageMaker
-from controller.domain.prices import load_prices
 from controller.domain.slo import LatencySlo
 from controller.errors import BadInputError
 from controller.performance_model.instance_group import InstanceType
@@ -30,7 +29,7 @@ from controller.reproduce.traces import twitter
 SMALL = InstanceType("small", 0.1, (0.5,), boot_s=120.0)
 LARGE = InstanceType("large", 0.15, (0.25,), boot_s=120.0)
 SLO = LatencySlo(0.95, 2.0)
-CALLS = CallTable((1024,), np.array([[0.3]]), np.array([[1e-5]]), load_prices().lambda_x86)
+CALLS = CallTable((1024,), np.array([[0.3]]), np.array([[1e-5]]))
 
 
 def past(now_s=600.0, rate_rps=10.0, present=(1,), answered_s=None):
