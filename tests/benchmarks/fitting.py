@@ -168,7 +168,7 @@ def main() -> None:
                     with arguments.keep[0].open("a") as file:
                         file.write(json.dumps([name, seed, asdict(outcomes[name][seed])]) + "\n")
     lines = [
-        row(name, as_map(PROCESSES[name]), list(outcomes[name].values()))
+        row(name, as_map(PROCESSES[name]), [seen for _, seen in sorted(outcomes[name].items())])
         for name in arguments.processes
         if outcomes[name]
     ]
