@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controller.baselines.fleet_judge import judge_fleet, overflow_of
-from controller.baselines.mark import Foresight, Mark
+from controller.baselines.mark import Mark
 from controller.baselines.mark_plan import batching_rule
 from controller.baselines.sagemaker import BOOT_S as ENDPOINT_BOOT_S
 from controller.baselines.sagemaker import SageMaker
@@ -23,21 +23,16 @@ if TYPE_CHECKING:
 
     from controller.baselines.judge import Trial, Verdict
 
-MARK, FORESEEING, LARGE, SAGEMAKER = "MArk", "MArk, future known", "MArk on c5.4xlarge", "SageMaker-like"
-FLEETS = (MARK, FORESEEING, LARGE, SAGEMAKER)
+MARK, LARGE, SAGEMAKER = "MArk", "MArk on c5.4xlarge", "SageMaker-like"
+FLEETS = (MARK, LARGE, SAGEMAKER)
 
 
 def fleet_verdicts(trial: Trial, tell: Callable[[str], None]) -> Iterator[tuple[str, Verdict]]:
     """Yield what comes of each fleet; `tell` is called with its name before it runs."""
-    small, large, slo = batching(trial, "c5.large"), batching(trial, "c5.4xlarge"), trial.slo
-    marks = {
-        MARK: (small, Mark((small,), slo)),
-        FORESEEING: (small, Mark((small,), slo, Foresight(trial.arrival_s, trial.until_s))),
-        LARGE: (large, Mark((large,), slo)),
-    }
-    for design, (kind, policy) in marks.items():
+    small, large = batching(trial, "c5.large"), batching(trial, "c5.4xlarge")
+    for design, kind in ((MARK, small), (LARGE, large)):
         tell(design)
-        yield design, judge_fleet(policy, trial, (kind,), overflow=overflow_of(trial))
+        yield design, judge_fleet(Mark((kind,), trial.slo), trial, (kind,), overflow=overflow_of(trial))
     tell(SAGEMAKER)
     price = small.usd_per_hour * facts.HOSTING_PREMIUM
     endpoint = InstanceType("ml.c5.large", price, small.seconds[:1], boot_s=ENDPOINT_BOOT_S)

@@ -85,7 +85,8 @@ def function_call_usd() -> float:
 
 def run_inception(traffic: Traffic) -> InceptionRun:
     """Serve a trace, its first hour history, with the published capacities and prices."""
-    calls = CallTable((facts.FUNCTION_MB,), np.array([[facts.FUNCTION_S]]), np.array([[function_call_usd()]]))
+    seconds, usd = np.array([[facts.FUNCTION_S]]), np.array([[function_call_usd()]])
+    calls = CallTable((facts.FUNCTION_MB,), seconds, usd)
     trial = Trial(traffic.arrival_s, HOUR_S, traffic.until_s, calls, SLO)
     types, overflow = facts.inception_types(), overflow_of(trial)
     foreseeing = Mark(types, SLO, Foresight(trial.arrival_s, trial.until_s))
