@@ -118,7 +118,29 @@ def test_no_alarm_is_an_empty_list(run):
     assert (code, json.loads(out)) == (0, {"alarms": []})
 
 
-@pytest.mark.parametrize(("command", "flags"), [("fit", ()), ("detect", ("--bin-s", 1))])
+def test_changes_are_named_online_and_in_hindsight_on_request(run):
+    rng = np.random.default_rng(2)
+    code, out, _ = run("detect", [*rng.poisson(10, 200), *rng.poisson(40, 50)], "--bin-s", 1, "--changes", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert set(document) == {"alarms", "changes", "stretches"}
+    (change,) = document["changes"]
+    assert set(change) == {
+        "named_bin",
+        "change_bin",
+        "rate_before_rps",
+        "rate_after_rps",
+        "fano_before",
+        "fano_after",
+    }
+    assert change["change_bin"] == 200
+    assert [(each["first_bin"], each["end_bin"]) for each in document["stretches"]] == [(0, 200), (200, 250)]
+    assert set(document["stretches"][0]) == {"first_bin", "end_bin", "rate_rps", "fano"}
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"), [("fit", ()), ("detect", ("--bin-s", 1)), ("detect", ("--bin-s", 1, "--changes"))]
+)
 def test_without_json_a_table_fits_eighty_columns_and_says_why(run, command, flags):
     lines = bursts(4) if command == "fit" else [3] * 50 + [60] * 20
     code, out, _ = run(command, lines, *flags)
