@@ -15,7 +15,8 @@ from controller.baselines.judge import FORGIVEN_S
 from controller.baselines.replay import replay
 from controller.baselines.tidegate import LADDER, PLANNED_RATIO, SIMULATED_ARRIVALS, planning_quantile
 from controller.domain.slo import window_violation_ratio
-from controller.optimizer.measured_search import CAUTION, RESERVES, MeasuredSearch
+from controller.optimizer.function_prospect import CAUTION, RESERVES
+from controller.optimizer.measured_search import MeasuredSearch
 from controller.performance_model.poisson_calls import CallLoad, CallTimes, PricedCalls
 from controller.profiling.function_law import fit_function
 

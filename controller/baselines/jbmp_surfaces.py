@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from controller.domain.function_grid import FunctionGrid, FunctionSetting
 
-Network = Literal["resnet", "distilbert short", "distilbert long", "vgg", "stepped", "cliff"]
+Network = Literal["resnet", "distilbert short", "distilbert long", "vgg", "stepped", "cliff", "roofline", "pressure"]
 NETWORKS: tuple[Network, ...] = ("resnet", "distilbert short", "distilbert long", "vgg")
 MB_PER_VCPU = 1769.0
 """Memory of a Lambda function that buys one vCPU (AWS, configuration-memory)."""
@@ -50,12 +50,14 @@ class FunctionSurface:
     calls: CallTimes
     memory_used_mb: NDArray[np.float64]
 
-    def sample(self, setting: FunctionSetting, rng: np.random.Generator) -> FunctionSample:
-        """Return what two full calls took; nothing where they ran out of memory."""
+    def sample(
+        self, setting: FunctionSetting, rng: np.random.Generator, *, calls: int = PROFILE_CALLS
+    ) -> FunctionSample:
+        """Return what full calls took; nothing where they ran out of memory."""
         mean_s = float(self.calls.seconds.flat[self.calls.grid.place(setting)])
         if not np.isfinite(mean_s):
             return FunctionSample(setting, (), None)
-        times = mean_s * rng.choice(self.calls.noise, PROFILE_CALLS)
+        times = mean_s * rng.choice(self.calls.noise, calls)
         used_mb = float(self.memory_used_mb[setting.per_process - 1, setting.processes - 1])
         return FunctionSample(setting, tuple(times.tolist()), used_mb)
 
@@ -83,8 +85,13 @@ KINDS: tuple[SurfaceKind, ...] = (
     SurfaceKind("stepped", loads_model=True),
 )
 """Stepped: batches padded to a multiple of four, and CPU that helps less and less."""
-HELD_OUT_KINDS: tuple[SurfaceKind, ...] = tuple(SurfaceKind("cliff", loads_model=loads) for loads in (False, True))
-"""A family that no constant of ours was chosen on: large batches fall out of the cache at once, threads obey Amdahl."""
+HELD_OUT: tuple[Network, ...] = ("cliff", "roofline", "pressure")
+HELD_OUT_KINDS: tuple[SurfaceKind, ...] = tuple(
+    SurfaceKind(network, loads_model=loads) for network in HELD_OUT for loads in (False, True)
+)
+"""Cliff: large batches fall out of the cache at once, threads obey Amdahl. Roofline: batches padded to a power of two,
+as many threads as there is CPU, until bandwidth is the limit. Pressure: calls slow down as memory runs short, which no
+constant of ours was chosen on; development has looked at cliff, and once at roofline."""
 
 
 def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator) -> FunctionSurface:
@@ -114,6 +121,15 @@ def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator
             speed = np.where(vcpus > 1, 1 / (0.4 + 0.6 / np.maximum(vcpus, 1.0)), vcpus)
             work = (about(0.02) + about(0.04) * b * (1 + about(0.3) * (b > 6))) / speed
             needs_mb = about(200.0) + c * (about(150.0) + about(10.0) * b)
+        case "roofline":
+            padded = 2 ** np.ceil(np.log2(b))
+            compute, transfer = about(0.035) * padded / vcpus**0.9, about(0.022) * padded
+            work = about(0.03) / share + np.maximum(compute, transfer)
+            needs_mb = about(200.0) + c * (about(150.0) + about(8.0) * padded)
+        case "pressure":
+            needs_mb = about(180.0) + c * (about(170.0) + about(10.0) * b)
+            short = np.exp(-np.maximum(memory_mb - needs_mb, 0.0) / about(250.0))
+            work = (about(0.03) + about(0.035) * b**1.1) / share * (1 + about(0.3) * short)
         case _:
             length = about(24.0) if kind.network == "distilbert short" else min(512.0, about(300.0))
             item = about(0.00019) * length + about(1.7e-7) * length**2

@@ -6,6 +6,7 @@ A call carries up to b x c requests; c processes take b of them each, or fewer, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,9 +80,20 @@ class FunctionGrid:
             seconds: of full calls, shape (b, c, memory).
             fill: requests that a call carries.
         """
-        times = np.empty_like(seconds)
-        for c in range(1, self.most_processes + 1):
-            # k requests on c processes: the slowest has ceil(k / c) of them, and no more than k processes are started.
-            used = np.minimum(np.arange(1, self.most_per_process + 1), -(-fill // c)) - 1
-            times[:, c - 1] = seconds[used, min(c, fill) - 1]
-        return times
+        return seconds.ravel()[self.places_by_fill[fill - 1]].reshape(self.shape)
+
+    @property
+    def places_by_fill(self) -> NDArray[np.int64]:
+        """Where the time of a call with 1, 2, … requests stands among those of full calls, shape (fills, settings)."""
+        return _places_by_fill(self)
+
+
+@lru_cache(maxsize=8)
+def _places_by_fill(grid: FunctionGrid) -> NDArray[np.int64]:
+    b, c, memory = (axis.ravel() for axis in np.indices(grid.shape))
+    fills = np.arange(1, grid.most_per_process * grid.most_processes + 1)[:, None]
+    # k requests on c processes: the slowest has ceil(k / c) of them, and no more than k processes are started.
+    used_b, used_c = np.minimum(b, -(-fills // (c + 1)) - 1), np.minimum(c, fills - 1)
+    places = (used_b * grid.most_processes + used_c) * len(grid.memories_mb) + memory
+    places.setflags(write=False)
+    return places

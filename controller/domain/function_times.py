@@ -45,13 +45,13 @@ class FunctionBelief:
     Attributes:
         seconds: mean time of a full call, shape (b, c, memory).
         relative_error: its standard error over itself, same shape.
-        cv: standard deviation over mean of the time of equal calls.
+        sample_error: standard error, over itself, of the time that one more sample would tell.
         noise: time of each call that was measured over what is believed of its setting, shape (n,).
         fits: whether memory is taken to suffice, same shape.
     """
 
     seconds: NDArray[np.float64]
     relative_error: NDArray[np.float64]
-    cv: float
+    sample_error: float
     noise: NDArray[np.float64]
     fits: NDArray[np.bool_]

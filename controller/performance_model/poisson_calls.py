@@ -11,6 +11,7 @@ every Markovian process, one setting at a time; tests compare the two). With K ~
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,22 +91,61 @@ class PricedCalls:
     """Times and prices of calls by their requests, made once for many loads and delays.
 
     Args:
-        grid: of settings; n in all.
+        grid: of settings.
         seconds: mean time of a full call, shape (b, c, memory); infinite where it fails.
         prices: of a call.
+        cautious_s: what lateness is reckoned by where means are not known for sure: times of full calls, by which
+            timeouts go as well, and of those that leave with fewer requests, which take no longer.
+        places: of the n settings that are looked at, on the flattened grid; all by default.
     """
 
-    def __init__(self, grid: FunctionGrid, seconds: NDArray[np.float64], prices: LambdaPrices) -> None:
-        b, c, memory_mb = (np.broadcast_to(axis, grid.shape).ravel() for axis in grid.axes)
-        self.full = b * c
+    def __init__(
+        self,
+        grid: FunctionGrid,
+        seconds: NDArray[np.float64],
+        prices: LambdaPrices,
+        *,
+        cautious_s: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        places: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.places = np.arange(seconds.size) if places is None else places
+        b, c, memory = np.unravel_index(self.places, grid.shape)
+        self.full = (b + 1) * (c + 1)
         self.fills = np.arange(1, grid.most_per_process * grid.most_processes + 1)
-        self.full_s = seconds.ravel()
-        self.times = np.stack([grid.by_fill(seconds, fill).ravel() for fill in self.fills.tolist()])
+        slots = grid.places_by_fill[:, self.places]
+        self.times, self.full_s = seconds.ravel()[slots], seconds.ravel()[self.places]
         gb_usd = call_cost_usd(self.times, memory_mb=1024.0, prices=prices) - prices.request_usd
-        self.calls_usd = gb_usd * memory_mb / 1024 + prices.request_usd
+        if cautious_s is not None:
+            full_s, fewer_s = (each.ravel() for each in cautious_s)
+            self.full_s = full_s[self.places]
+            is_fewer = self.fills[:, None] < self.full
+            self.times = np.minimum(np.where(is_fewer, fewer_s[slots], np.inf), self.full_s)
+        memory_gb = np.array(grid.memories_mb, dtype=np.float64)[memory] / 1024
+        self.request_usd = prices.request_usd
+        self.calls_usd = gb_usd * memory_gb + self.request_usd
+
+    def narrowed(self, at: NDArray[np.int64]) -> PricedCalls:
+        """Return the same for some of the settings only."""
+        narrow = copy(self)
+        narrow.places, narrow.full, narrow.full_s = self.places[at], self.full[at], self.full_s[at]
+        narrow.times, narrow.calls_usd = self.times[:, at], self.calls_usd[:, at]
+        return narrow
+
+    def scaled(self, factors: NDArray[np.float64]) -> PricedCalls:
+        """Return the same with all times of each setting multiplied, shape (n,); what is billed is not rounded anew."""
+        scaled = copy(self)
+        scaled.full_s, scaled.times = self.full_s * factors, self.times * factors
+        scaled.calls_usd = (self.calls_usd - self.request_usd) * factors + self.request_usd
+        return scaled
+
+    @property
+    def least_usd(self) -> NDArray[np.float64]:
+        """What a request costs at least, however many come."""
+        fills = self.fills[:, None]
+        return np.where(fills <= self.full, self.calls_usd / fills, np.inf).min(axis=0)
 
     def under(self, load: CallLoad, delay_s: NDArray[np.float64]) -> TimedCalls:
-        """Return what leaves under a load with these delays, shape (b, c, memory) or (n,)."""
+        """Return what leaves under a load with these delays, one for each setting."""
         delay = delay_s.ravel()
         expected = load.rate_rps * delay
         # Shares of calls that T ends, by the recurrence of the Poisson law; what they leave of 1 are full.
@@ -119,7 +159,7 @@ class PricedCalls:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimedCalls:
-    """Calls of every setting under one load; arrays have shape (n,), those by requests (fills, n).
+    """Calls of n settings under one load; arrays have shape (n,), those by requests (fills, n).
 
     Attributes:
         table: times and prices.
@@ -144,31 +184,37 @@ class TimedCalls:
         paid = np.multiply(self.table.calls_usd, self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
         return paid.sum(axis=0) / self.mean_batch_size
 
-    def late_share(self, noise: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the share of requests beyond the bound at some settings, shape (k,).
+    def late_share(self, noise: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of requests beyond the bound at some of the n settings, shape (k,).
 
         Args:
             noise: factors on the times, each as likely as the others, shape (m,).
-            places: of the settings on the flattened grid, shape (k,).
+            at: which of the settings, shape (k,).
         """
-        weights, times, delay = self.weights[:, places], self.table.times[:, places], self.delay[places]
-        full, bound_s, late = self.table.full[places], self.load.bound_s, np.zeros(places.size)
+        return self.late_by_factor(noise, at).mean(axis=-1)
+
+    def late_by_factor(self, noise: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the same under each factor, over the mean size of a call, shape (k, m)."""
+        weights, times, delay = self.weights[:, at].T, self.table.times[:, at].T, self.delay[at]
+        full, late = self.table.full[at], np.zeros((at.size, noise.size))
         # What cannot be late, even with the most noise, is not looked at in detail.
-        is_open = (weights > 0) & (times * noise.max() + delay > bound_s)
-        for fill in self.table.fills.tolist():
-            for is_kind, count in ((full > fill, _late_after_timeout), (full == fill, _late_when_full)):
-                at = np.flatnonzero(is_open[fill - 1] & is_kind)
-                if at.size:
-                    slack = bound_s - times[fill - 1, at, None] * noise
-                    found = count(fill, slack, delay[at, None], self.load)
-                    late[at] += weights[fill - 1, at] * np.where(slack < 0, fill, found).mean(axis=-1)
-        return late / (self.table.fills @ weights)
+        is_open = (weights > 0) & (times * noise.max() + delay[:, None] > self.load.bound_s)
+        is_full = full[:, None] == self.table.fills
+        for is_kind, count in ((~is_full, _late_after_timeout), (is_full, _late_when_full)):
+            place, index = np.nonzero(is_open & is_kind)
+            if place.size:
+                fill = self.table.fills[index][:, None]
+                slack = self.load.bound_s - times[place, index][:, None] * noise
+                found = np.where(slack < 0, fill, count(fill, slack, delay[place][:, None], self.load))
+                first = np.flatnonzero(np.diff(place, prepend=-1))
+                late[place[first]] += np.add.reduceat(weights[place, index][:, None] * found, first)
+        return late / (weights @ self.table.fills)[:, None]
 
 
 def _late_after_timeout(
-    fill: int, slack: NDArray[np.float64], delay_s: NDArray[np.float64], load: CallLoad
+    fill: NDArray[np.int64], slack: NDArray[np.float64], delay_s: NDArray[np.float64], load: CallLoad
 ) -> NDArray[np.float64]:
-    """Return expected late requests of a call that left after T."""
+    """Return expected late requests of calls that left after T, shape (n, m); fill and delay have shape (n, 1)."""
     del load
     part = slack / np.maximum(delay_s, 1e-12)
     # The margin keeps T + S = bound on time, whatever the last digit of the sum.
@@ -176,16 +222,17 @@ def _late_after_timeout(
 
 
 def _late_when_full(
-    fill: int, slack: NDArray[np.float64], delay_s: NDArray[np.float64], load: CallLoad
+    fill: NDArray[np.int64], slack: NDArray[np.float64], delay_s: NDArray[np.float64], load: CallLoad
 ) -> NDArray[np.float64]:
-    """Return expected late requests of a call that left full."""
-    if fill == 1:
-        return np.zeros_like(slack)
+    """Return expected late requests of calls that left full, shapes as above."""
     on_time_s = np.clip(slack, 0.0, delay_s)
     low, high = load.rate_rps * on_time_s, load.rate_rps * delay_s
-    within = np.maximum(gammainc(fill - 1, high), 1e-300)
-    first = gammainc(fill - 1, high) - gammainc(fill - 1, low)
-    if fill == 2:
-        return first / within
-    inverse = load.rate_rps / (fill - 2) * (gammainc(fill - 2, high) - gammainc(fill - 2, low))
-    return (first + (fill - 2) * np.maximum(0.0, first - on_time_s * inverse)) / within
+
+    def left_between(order: NDArray[np.int64]) -> NDArray[np.float64]:
+        return gammainc(np.maximum(order, 1), high) - gammainc(np.maximum(order, 1), low)
+
+    within = np.maximum(gammainc(np.maximum(fill - 1, 1), high), 1e-300)
+    first = left_between(fill - 1)
+    inverse = load.rate_rps / np.maximum(fill - 2, 1) * left_between(fill - 2)
+    others = np.where(fill > 2, (fill - 2) * np.maximum(0.0, first - on_time_s * inverse), 0.0)
+    return np.where(fill > 1, (first + others) / within, 0.0)

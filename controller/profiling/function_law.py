@@ -5,19 +5,21 @@ White box first: with x vCPUs per process, a full call of b requests per process
     L(b, c, m) = o + f / min(1, x) + w b / min(1, x) + v b / x,    x = m / 1769 / c,
 
 all coefficients at least 0: what CPU does not speed up, loading and hand-over, requests on one core, and requests on
-all that the function has. A Gaussian process then corrects the relative error of that law: its covariance holds the
-law's own coefficients as uncertain and a smooth part for what the law does not say, so that error bars grow away from
-what was measured.
+all that the function has. A Gaussian process then corrects the relative error of that law. Its covariance holds the
+law's own coefficients as uncertain, and adds up what the law may leave out: something of the batch size at every
+memory (such as padding, so it may step), something of the CPU at every batch size, something of the processes, and a
+little of all of them together. How much of the first two there is, the samples say (Bayesian model averaging).
 """
 
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
-from scipy.special import ndtri
 
 from controller.domain.function_times import FunctionBelief
 from controller.errors import BadInputError
@@ -32,20 +34,18 @@ if TYPE_CHECKING:
 
 MB_PER_VCPU = 1769.0
 """Memory of a Lambda function that buys one vCPU (AWS, configuration-memory)."""
-MISFIT = 0.08
-"""Standard deviation of what the white box leaves out, relative."""
-LENGTHS = (1.0, 0.5, 1.5)
-"""Over which it changes: in ln b, ln x and c."""
-STEP_MISFIT, STEP_LENGTHS = 0.05, (0.12, 0.5, 0.5)
-"""The same for what changes from one batch size to the next, such as batches padded to a multiple."""
-COEFFICIENTS = 1.0
-"""Standard deviation of the law's coefficients around the fitted ones, relative."""
-UNSEEN = 0.1
-"""The same for a term that the fit left out, as a share of the law at the settings measured."""
+BATCH_MISFITS, CPU_MISFITS = (0.02, 0.06, 0.18, 0.5), (0.03, 0.1)
+"""Standard deviations, relative, of what the law leaves out of the batch size and of the CPU; each pair is weighed."""
+LITTLE_MISFIT = 0.03
+"""The same of the processes, and of all together."""
+BATCH_LENGTH, CPU_LENGTH = 1.5, 1.0
+"""Over which it changes: in ln b and ln x."""
+COEFFICIENTS = 0.5
+"""Standard deviation of each coefficient, as a share of the mean time of what was measured."""
 PRIOR_CV, PRIOR_FREEDOM = 0.05, 4.0
 """Noise of equal calls before any were compared, and the weight of that guess in calls."""
-PASSES = 2
-"""Times that noise and fit learn of each other."""
+FAR_OFF = 3.0
+"""Deviations beyond which a call tells of a neighbour and not of its setting."""
 MEMORY_RESERVE = 1.03
 """Memory that is taken to suffice, over what calls were seen to use."""
 
@@ -60,45 +60,50 @@ def fit_function(samples: Sequence[FunctionSample], grid: FunctionGrid) -> Funct
     if not answered:
         raise BadInputError("function: every call failed; give it more memory than was tried")
     places = np.array([grid.place(each.setting) for each in answered], dtype=np.int64)
+    cv = _usual_cv(answered)
+    measured_s, errors = _usual_seconds(answered, cv)
     terms = _terms(grid)
-    usual_s, relative_error = _usual_seconds(grid, terms, places, answered, PRIOR_CV)
-    noise = _noise(usual_s, places, answered)
-    for _ in range(PASSES):
-        core_cv = _pooled(1.4826 * float(np.median(np.abs(noise - np.median(noise)))), noise.size)
-        usual_s, relative_error = _usual_seconds(grid, terms, places, answered, core_cv)
-        noise = _noise(usual_s, places, answered)
-    cv = _pooled(float(noise.std()), noise.size)
-    seconds = usual_s * noise.mean()
-    fits = _memory_suffices(samples, grid)
+    scale = terms[places].mean(axis=0)
+    factors, _ = nnls(terms[places] / scale / measured_s[:, None], np.ones(len(answered)))
+    law_s = terms @ (factors / scale)
+    slopes = COEFFICIENTS * measured_s.mean() * terms / scale / law_s[:, None]
+    kernels, own = _kernels(grid, places, slopes)
+    relative, spread = _correct(kernels, own, places, (measured_s / law_s[places] - 1, errors))
+    # A correction may halve the law but not turn it round: beyond, it is extrapolating.
+    usual_s = law_s * np.maximum(1 + relative, 0.5)
+    noise = np.concatenate([np.array(each.seconds) / usual_s[at] for each, at in zip(answered, places, strict=True)])
     return FunctionBelief(
-        seconds.reshape(grid.shape), relative_error.reshape(grid.shape), cv, noise / noise.mean(), fits
+        seconds=(usual_s * noise.mean()).reshape(grid.shape),
+        relative_error=spread.reshape(grid.shape),
+        sample_error=float(np.median(errors)),
+        noise=noise / noise.mean(),
+        fits=_memory_suffices(samples, grid),
     )
 
 
-def _usual_seconds(
-    grid: FunctionGrid,
-    terms: NDArray[np.float64],
-    places: NDArray[np.int64],
-    answered: Sequence[FunctionSample],
-    cv: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what a call usually takes at every setting, and the standard error over it, shapes (n,).
+def _usual_cv(answered: Sequence[FunctionSample]) -> float:
+    """Return the coefficient of variation of equal calls but for those far off, pooled with the guess."""
+    apart = [np.array(each.seconds) / np.median(each.seconds) - 1 for each in answered]
+    freedom = sum(each.size - 1 for each in apart)
+    if not freedom:
+        return PRIOR_CV
+    # The median absolute deviation, corrected for the centres that were fitted.
+    deviation = 1.4826 * float(np.median(np.abs(np.concatenate(apart))))
+    deviation *= math.sqrt(sum(each.size for each in apart) / freedom)
+    return math.sqrt((PRIOR_FREEDOM * PRIOR_CV**2 + freedom * deviation**2) / (PRIOR_FREEDOM + freedom))
 
-    The quickest of a few equal calls stands for them, raised by what it is expected to lie below their middle: a
-    neighbour that slows some calls then hardly matters.
-    """
-    number = np.array([len(each.seconds) for each in answered])
-    # Expected least of n standard normals by Blom's approximation, and how its deviation falls with n.
-    below = np.where(number > 1, ndtri((1 - 0.375) / (number + 0.25)), 0.0)
-    measured_s = np.array([min(each.seconds) for each in answered]) / np.maximum(1 + cv * below, 0.5)
-    errors = cv * number**-0.27
-    seen = terms[places]
-    scale = seen.mean(axis=0)
-    factors, _ = nnls(seen / scale / measured_s[:, None], np.ones(len(answered)))
-    law_s = terms @ (factors / scale)
-    relative, spread = _correct(grid, terms / scale / law_s[:, None], places, measured_s / law_s[places] - 1, errors)
-    # A correction may halve the law but not turn it round: beyond, it is extrapolating.
-    return law_s * np.maximum(1 + relative, 0.5), spread
+
+def _usual_seconds(answered: Sequence[FunctionSample], cv: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean time of each sample's calls but for those far off, and its relative error, shapes (k,)."""
+    seconds, errors = [], []
+    for each in answered:
+        calls = np.array(each.seconds)
+        # Two calls have no majority: a neighbour slows, and nothing speeds up.
+        middle = np.median(calls) if calls.size > 2 else calls.min()
+        near = calls[np.abs(calls / middle - 1) <= FAR_OFF * cv]
+        seconds.append(near.mean() if near.size else middle)
+        errors.append(cv / math.sqrt(max(1, near.size)))
+    return np.array(seconds), np.array(errors)
 
 
 def _terms(grid: FunctionGrid) -> NDArray[np.float64]:
@@ -109,53 +114,64 @@ def _terms(grid: FunctionGrid) -> NDArray[np.float64]:
     return np.column_stack([np.ones_like(b), 1 / share, b / share, b / vcpus])
 
 
-def _correct(
-    grid: FunctionGrid,
-    slopes: NDArray[np.float64],
-    places: NDArray[np.int64],
-    residuals: NDArray[np.float64],
-    errors: NDArray[np.float64],
+def _kernels(
+    grid: FunctionGrid, places: NDArray[np.int64], slopes: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of the law's relative error at every setting.
+    """Return three covariances of every setting with the samples, shape (3, n, k), and with itself, shape (3, n).
 
-    Args:
-        grid: of settings.
-        slopes: relative change of the law by each coefficient, shape (n, 4); coefficients scaled to be shares of it.
-        places: of the samples, shape (k,).
-        residuals: relative errors at the samples, shape (k,).
-        errors: their standard errors, shape (k,).
+    They are of what the law leaves open in any case, of batch sizes and of CPU. Of batch size it is a process whose
+    increments are independent, so that it may step; of CPU one that only bends.
     """
     b, c, memory_mb = (np.broadcast_to(axis, grid.shape).ravel() for axis in grid.axes)
-    at = np.column_stack([np.log(b), np.log(memory_mb / c), c])
-    apart = (at[:, None, :] - at[None, places, :]) ** 2
-    loose = slopes * np.maximum(COEFFICIENTS, UNSEEN)
-    across, own = loose @ loose[places].T, (loose**2).sum(axis=1)
-    for deviation, lengths in ((MISFIT, LENGTHS), (STEP_MISFIT, STEP_LENGTHS)):
-        across += deviation**2 * np.exp(-0.5 * (apart / np.square(lengths)).sum(axis=2))
-        own += deviation**2
-    root = np.linalg.cholesky(across[places] + np.diag(errors**2))
-    whitened = np.linalg.solve(root, across.T)
-    mean = whitened.T @ np.linalg.solve(root, residuals)
-    return mean, np.sqrt(np.maximum(own - (whitened**2).sum(axis=0), 0.0))
+
+    def apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.abs(values[:, None] - values[places])
+
+    batch = np.exp(-apart(np.log(b)) / BATCH_LENGTH)
+    far = math.sqrt(3) * apart(np.log(memory_mb / c)) / CPU_LENGTH
+    cpu = (1 + far) * np.exp(-far)
+    little = LITTLE_MISFIT**2 * (apart(c) == 0) * (1 + batch * cpu)
+    own = np.ones((3, slopes.shape[0]))
+    own[0] = (slopes**2).sum(axis=1) + 2 * LITTLE_MISFIT**2
+    return np.stack([slopes @ slopes[places].T + little, batch, cpu]), own
 
 
-def _noise(
-    usual_s: NDArray[np.float64], places: NDArray[np.int64], answered: Sequence[FunctionSample]
-) -> NDArray[np.float64]:
-    """Return the time of each call over what a call usually takes at its setting, shape (n_calls,)."""
-    pairs = zip(answered, places.tolist(), strict=True)
-    return np.array([seconds / usual_s[place] for each, place in pairs for seconds in each.seconds])
+def _correct(
+    kernels: NDArray[np.float64],
+    own: NDArray[np.float64],
+    places: NDArray[np.int64],
+    seen: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of the law's relative error at every setting, shapes (n,).
 
-
-def _pooled(deviation: float, calls: int) -> float:
-    """Return a coefficient of variation seen in some calls, pooled with the guess."""
-    return math.sqrt((PRIOR_FREEDOM * PRIOR_CV**2 + calls * deviation**2) / (PRIOR_FREEDOM + calls))
+    Args:
+        kernels: see `_kernels`.
+        own: the same.
+        places: of the samples, shape (k,).
+        seen: relative errors at the samples and their standard errors, shapes (k,).
+    """
+    residuals, errors = seen
+    evidence, means, variances = [], [], []
+    for batch, cpu in product(BATCH_MISFITS, CPU_MISFITS):
+        parts = np.array([1.0, batch**2, cpu**2])
+        across = np.tensordot(parts, kernels, axes=1)
+        root = np.linalg.cholesky(across[places] + np.diag(errors**2))
+        whitened = solve_triangular(root, np.column_stack([across.T, residuals]), lower=True)
+        seen_by, surprise = whitened[:, :-1], whitened[:, -1]
+        evidence.append(-0.5 * surprise @ surprise - np.log(np.diag(root)).sum())
+        means.append(surprise @ seen_by)
+        variances.append(np.maximum(parts @ own - (seen_by**2).sum(axis=0), 0.0))
+    weights = np.exp(np.array(evidence) - max(evidence))
+    weights /= weights.sum()
+    mean = weights @ np.array(means)
+    return mean, np.sqrt(weights @ (np.array(variances) + (np.array(means) - mean) ** 2))
 
 
 def _memory_suffices(samples: Sequence[FunctionSample], grid: FunctionGrid) -> NDArray[np.bool_]:
-    """Return where memory is taken to suffice: by what calls used, at most linear in processes and requests.
+    """Return where memory is taken to suffice, by what calls used.
 
-    Where use is not reported only failures speak: what failed, fails also with less memory or more to hold.
+    Use is linear in processes and requests, but no less than that of calls with less to hold, and no more than that of
+    calls with more. Where it is not reported only failures speak: what failed, fails with less memory or more to hold.
     """
     b, c, memory_mb = grid.axes
     fits = np.ones(grid.shape, dtype=np.bool_)
@@ -169,5 +185,9 @@ def _memory_suffices(samples: Sequence[FunctionSample], grid: FunctionGrid) -> N
         rows = np.array([[1.0, setting.processes, setting.max_batch_size] for setting, _ in used])
         factors, _ = nnls(rows, np.array([mb for _, mb in used]))
         needed = factors[0] + factors[1] * c + factors[2] * b * c
-        fits &= memory_mb >= MEMORY_RESERVE * needed
+        least, most = np.zeros(needed.shape), np.full(needed.shape, np.inf)
+        for setting, mb in used:
+            least = np.where((b >= setting.per_process) & (c >= setting.processes), np.maximum(least, mb), least)
+            most = np.where((b <= setting.per_process) & (c <= setting.processes), np.minimum(most, mb), most)
+        fits &= memory_mb >= MEMORY_RESERVE * np.minimum(np.maximum(needed, least), np.maximum(most, least))
     return fits

@@ -13,7 +13,7 @@ from controller.baselines.jbmp_regret import LOADS, Contest
 from controller.baselines.jbmp_surfaces import HELD_OUT_KINDS, KINDS, SurfaceKind, draw_surface
 from controller.domain.function_grid import FunctionGrid
 from controller.errors import NothingFeasibleError
-from controller.optimizer.measured_search import LATE_ALLOWED
+from controller.optimizer.function_prospect import LATE_ALLOWED
 from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 from controller.reproduce.online_traffic import ONLINE_TRAFFIC
 from controller.reproduce.streams import Purpose, luck, stream

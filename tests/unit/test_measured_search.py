@@ -9,7 +9,7 @@ from controller.domain.function_times import FunctionSample
 from controller.domain.prices import load_prices
 from controller.errors import BadInputError, NothingFeasibleError
 from controller.optimizer.measured_search import MeasuredSearch, profile_settings
-from controller.performance_model.poisson_calls import CallLoad
+from controller.performance_model.poisson_calls import CallLoad, PricedCalls
 from controller.profiling.function_law import fit_function
 
 GRID = FunctionGrid()
@@ -27,22 +27,30 @@ def exact(setting, *, used_mb=400.0):
     return FunctionSample(setting, (law_s(setting), law_s(setting)), used_mb)
 
 
-def search(kind=WARM_RESNET, *, seed=1, load=LOAD):
+def search(kind=WARM_RESNET, *, seed=1, load=LOAD, timed=14):
     surface, rng, calls = draw_surface(kind, GRID, np.random.default_rng(seed)), np.random.default_rng(seed), []
 
     def measure(setting):
         calls.append(setting)
-        return surface.sample(setting, rng)
+        return surface.sample(setting, rng, calls=timed)
 
     return MeasuredSearch(GRID, measure, fit_function, PRICES).run(load), calls
 
 
-def test_a_search_measures_twelve_settings_and_the_last_are_near_its_choice():
+def test_a_search_measures_twelve_settings_and_keeps_the_objective():
     found, calls = search()
     assert found.evaluations == len(calls) == 12
-    last = calls[-1]
-    assert (last.per_process, last.processes) == (found.setting.per_process, found.setting.processes)
-    assert last.memory_mb == pytest.approx(found.setting.memory_mb, rel=0.1)
+    surface = draw_surface(WARM_RESNET, GRID, np.random.default_rng(1))
+    deployed = PricedCalls(GRID, surface.calls.seconds, PRICES).under(LOAD, np.array([found.calls.timeout_s] * 2976))
+    at = np.array([found.calls.place])
+    assert deployed.late_share(surface.calls.noise, at)[0] <= 0.05
+    assert found.calls.cost_usd == pytest.approx(deployed.cost_usd[at][0], rel=0.03)
+
+
+@pytest.mark.parametrize("timed", [1, 2, 3])
+def test_a_search_also_ends_with_few_calls_at_each_setting(timed):
+    found, _ = search(timed=timed)
+    assert found.calls.late_share <= 0.05
 
 
 def test_a_search_repeats_itself():
@@ -63,6 +71,29 @@ def test_error_bars_grow_away_from_what_was_measured():
     assert belief.relative_error.flat[GRID.place(FunctionSetting(16, 2, 256))] > 0.1
 
 
+def stepped_s(setting):
+    vcpus = setting.memory_mb / 1769 / setting.processes
+    return 0.03 + (0.06 + 0.16 * np.ceil(setting.per_process / 4)) / min(1.0, vcpus)
+
+
+def test_a_step_that_was_seen_at_one_memory_is_expected_at_another():
+    seen = (*profile_settings(GRID), FunctionSetting(5, 1, 1760), FunctionSetting(9, 1, 1760))
+    belief = fit_function([FunctionSample(each, (stepped_s(each),) * 8, 400.0) for each in seen], GRID)
+    at = [GRID.place(FunctionSetting(b, 1, 1024)) for b in (4, 5, 8, 9)]
+    truth = [stepped_s(GRID.setting(place)) for place in at]
+    assert belief.seconds.flat[at] == pytest.approx(truth, rel=0.05)
+
+
+def test_what_a_step_may_hide_is_told_by_the_error_bars():
+    belief = fit_function(
+        [FunctionSample(each, (stepped_s(each),) * 8, 400.0) for each in profile_settings(GRID)], GRID
+    )
+    truth = np.array([stepped_s(GRID.setting(place)) for place in range(belief.seconds.size)]).reshape(GRID.shape)
+    off = np.where(GRID.axes[2] >= 512, belief.seconds / truth - 1, 0.0)
+    assert np.abs(off).max() > 0.1
+    assert (np.abs(off) <= 3 * belief.relative_error).mean() > 0.95
+
+
 def test_a_few_slowed_calls_hardly_move_the_law_and_are_kept_as_noise():
     samples = [exact(setting) for setting in profile_settings(GRID)]
     calm = fit_function(samples, GRID)
@@ -80,6 +111,17 @@ def test_memory_is_taken_to_suffice_by_what_calls_used():
     fits = fit_function(samples, GRID).fits
     assert not fits.flat[GRID.place(FunctionSetting(16, 2, 704))]
     assert fits.flat[GRID.place(FunctionSetting(16, 2, 768))]
+
+
+def test_memory_that_was_used_stands_whatever_the_others_used():
+    padded = [
+        exact(setting, used_mb=300.0 + 50 * np.ceil(setting.per_process / 4)) for setting in profile_settings(GRID)
+    ]
+    fits = fit_function(padded, GRID).fits
+    at = GRID.place(FunctionSetting(4, 1, 352))
+    assert not fits.flat[at]
+    assert fits.flat[at + 1]
+    assert fits.flat[GRID.place(FunctionSetting(2, 1, 384))]
 
 
 def test_where_use_of_memory_is_unknown_failures_tell():
