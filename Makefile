@@ -21,6 +21,7 @@ help: ## what can be made here
 	@echo "installing requirements/$*.lock into .venv"
 	@$(UV) install --quiet --compile-bytecode --require-hashes --no-deps -r $<
 	@$(UV) install --quiet --no-deps --no-build-isolation -e .
+	-@$(BIN)/python -m controller.performance_model.compiled
 	@touch $@
 
 setup: .venv/demo ## .venv with the command tidegate (no torch, under 700 MB)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.performance_model.kernels import cut_timer_batches
+from controller.performance_model.timer_batches import cut_timer_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

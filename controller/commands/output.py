@@ -35,3 +35,10 @@ def format_s(seconds: float) -> str:
     if seconds == float("inf"):
         return "never"
     return f"{seconds * 1000:.4g} ms" if seconds < 1 else f"{seconds:.4g} s"
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Return a 95 % confidence interval in brackets; where there is none, say so."""
+    if interval is None:
+        return "(too few requests for an interval)"
+    return f"(95 %: {format_s(interval[0])} to {format_s(interval[1])})"

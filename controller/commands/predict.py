@@ -16,7 +16,7 @@ from controller.commands.model_inputs import (
     parse_quantiles,
     simulated_duration_s,
 )
-from controller.commands.output import format_s, print_json, print_table
+from controller.commands.output import format_interval, format_s, print_json, print_table
 from controller.domain.arrival_map import Map
 from controller.domain.arrival_process import (
     ArrivalProcess,
@@ -155,7 +155,7 @@ def _print(prediction: Prediction, quantiles: tuple[str, ...]) -> None:
         ("mean batch size", f"{prediction.mean_batch_size:.4g}"),
         ("batches per second", f"{prediction.batches_per_s:.4g}"),
         ("mean latency", format_s(prediction.mean_latency_s)),
-        *((f"latency quantile {q}", format_s(prediction.latency_quantiles_s[q])) for q in quantiles),
+        *((f"latency quantile {q}", _with_interval(prediction, q)) for q in quantiles),
         ("cost per million requests", f"{prediction.cost_per_request_usd * 1e6:.4g} USD"),
     ]
     how = {
@@ -163,3 +163,9 @@ def _print(prediction: Prediction, quantiles: tuple[str, ...]) -> None:
         "simulate": "a simulation, because the exact law holds for a stationary process and calls without bound only",
     }
     print_table("prediction", rows, why=f"{how[prediction.method]} (server law {prediction.server_law}).")
+
+
+def _with_interval(prediction: Prediction, quantile: str) -> str:
+    intervals = prediction.quantile_intervals_s
+    value = format_s(prediction.latency_quantiles_s[quantile])
+    return value if intervals is None else f"{value} {format_interval(intervals[quantile])}"

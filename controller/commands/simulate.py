@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.commands.model_inputs import LONGEST_SIMULATED_S
-from controller.commands.output import format_s, print_json, print_table
+from controller.commands.output import format_interval, format_s, print_json, print_table
 from controller.domain.arrival_map import Map
 from controller.domain.arrival_process import (
     ArrivalProcess,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MOST_REQUESTS = 5_000_000
 MOST_TICKS = 5_000_000
 SHORTEST_TICK_S = 1e-3
+QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
 FEWEST_CORES = 1e-3
 """Of all instances together; with less a single request would last for hours."""
 
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(document)
     else:
-        _print(document, arguments.server_law)
+        _print(document, result, arguments.server_law)
     return 0
 
 
@@ -198,13 +199,15 @@ def _document(
 ) -> dict[str, object]:
     requests = result.arrival_s.size
     classes = ("ok", "cold_start", "rejected", "expired", "error")
-    quantiles = {name: result.quantile_s(value) for name, value in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99))}
+    quantiles = {name: result.quantile_s(value) for name, value in QUANTILES.items()}
+    intervals = {name: result.quantile_interval_s(value) for name, value in QUANTILES.items()}
     cost_usd = _cost_usd(result, prices, memory_mb)
     return {
         "requests": requests,
         "by_class": {name: result.count(name) for name in classes},
         # JSON has no infinity: null says that more than the rest got no right answer.
-        **{name: value if math.isfinite(value) else None for name, value in quantiles.items()},
+        **{name: _finite(value) for name, value in quantiles.items()},
+        "intervals_95": {name: interval and [_finite(end) for end in interval] for name, interval in intervals.items()},
         "window_violation_ratio": None if slo is None else result.window_violation_ratio(slo),
         "cost_per_million_usd": cost_usd / requests * 1e6 if cost_usd is not None and requests else None,
         "cold_starts": len(result.instances) - sum(row.ready_s == 0 for row in result.instances),
@@ -224,8 +227,16 @@ def _cost_usd(result: SimulationResult, prices: Prices, memory_mb: int | None) -
     return float(call_cost_usd(result.batch_s, memory_mb=memory_mb, prices=prices.lambda_x86).sum())
 
 
-def _print(document: dict[str, object], law: str) -> None:
-    rows = [(name.replace("_", " "), _shown(name, value)) for name, value in document.items()]
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _print(document: dict[str, object], result: SimulationResult, law: str) -> None:
+    rows: list[tuple[str, str]] = []
+    for name, value in document.items():
+        if name != "intervals_95":
+            interval = format_interval(result.quantile_interval_s(QUANTILES[name])) if name in QUANTILES else ""
+            rows.append((name.replace("_", " "), f"{_shown(name, value)} {interval}".rstrip()))
     print_table("simulation", rows, why=f"one seeded run of the event simulator (server law {law}).")
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from controller.errors import TemporaryError
 from controller.optimizer.study import Problem, SearchResult, optimize_by_simulation
+from controller.performance_model.compiled import load_if_compiled_ahead
 
 IDLE_S = 120.0
 
@@ -126,7 +127,7 @@ class SearchProcess:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_yield_to_all)
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_prepare)
         return self._pool
 
 
@@ -183,8 +184,9 @@ class ChildSearch:
         return self._process.children()
 
 
-def _yield_to_all() -> None:
-    """Run only when nobody else wants the CPU."""
+def _prepare() -> None:
+    """Run only when nobody else wants the CPU, and have simulations run compiled if they were compiled ahead."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(19)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    load_if_compiled_ahead()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.performance_model.batch_durations import BatchDurations
-from controller.performance_model.kernels import cut_timer_batches
+from controller.performance_model.batch_durations import draw_batches_s
 from controller.performance_model.simulation_result import SimulationResult
 from controller.performance_model.simulator import PodSimulator
+from controller.performance_model.timer_batches import cut_timer_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,9 +73,7 @@ def _simulate_infinite_timer(
     )
     sizes = np.diff(np.append(starts, arrival_s.size))
     longest = np.maximum.reduceat(lengths, starts) if starts.size else lengths
-    durations = BatchDurations(service, memory_mb=config.memory_mb, rng=rng)
-    pairs = zip(sizes.tolist(), longest.tolist(), strict=True)
-    batch_s = np.array([durations.draw_s(size, length) for size, length in pairs], dtype=np.float64)
+    batch_s = draw_batches_s(service, sizes, longest, memory_mb=config.memory_mb, rng=rng)
     latency_s = np.repeat(leaves_s + batch_s, sizes) - arrival_s
     return SimulationResult(
         server_law="infinite_timer",

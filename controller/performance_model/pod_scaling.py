@@ -1,179 +1,163 @@
-"""The life of simulated instances: the autoscaler's ticks, starts that burn CPU, readiness, draining, revisions."""
+"""The life of simulated instances: the autoscaler's ticks, starts that burn CPU, readiness, draining, revisions.
+
+Called plain or compiled.
+"""
 
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from controller.domain.serving_config import PRICE_OF_CHANGE
-from controller.performance_model.fleet import Member, plan_fleet
-from controller.performance_model.knative_autoscaler import Autoscaler
-from controller.performance_model.pod import Pod
+from controller.performance_model.autoscaler_rule import decide, observe, poke
+from controller.performance_model.fleet import mark_unwanted
+from controller.performance_model.pod_state import DRAINING, NOBODY, READY, STARTING, STOPPED
+from controller.performance_model.request_ledger import mean_inside
+from controller.performance_model.shared_cores import begin_job, give_up_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import MutableSequence
 
-    from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
-    from controller.performance_model.shared_cores import SharedCores
+    from controller.performance_model.pod_state import Pod, State
 
-OBSERVE_S = 1.0
-"""Longest time between two observations of concurrency, as in Knative."""
-
-
-class Timers:
-    """Calls at given times, in order of time and then of registration."""
-
-    __slots__ = ("_heap", "_serial", "next_s")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Callable[[float], None]]] = []
-        self._serial = 0
-        self.next_s = math.inf
-
-    def at(self, time_s: float, call: Callable[[float], None]) -> None:
-        """Have `call(time_s)` made."""
-        self._serial += 1
-        heappush(self._heap, (time_s, self._serial, call))
-        self.next_s = self._heap[0][0]
-
-    def fire(self) -> None:
-        """Make the earliest call."""
-        time_s, _, call = heappop(self._heap)
-        self.next_s = self._heap[0][0] if self._heap else math.inf
-        call(time_s)
+_TOLERANCE_S = 1e-9
+"""Adding up instants may miss the end of a start by an error of the last binary digit."""
 
 
-Job = tuple[Pod, list[int], float, int]
-"""A pod with the requests, start and padded tokens of a batch; no requests: the pod's own start."""
+def observe_concurrency(state: State) -> None:
+    """Tell the autoscaler how many requests were inside since it last looked."""
+    now = state.now[0]
+    now.is_room_known = 0
+    observe(state.scaler[0], state.buckets, now.now_s, mean_inside(now))
 
 
-class PodScaling:
-    """Keeps the pods as the autoscaler wishes.
+def tick(state: State) -> None:
+    """Have the autoscaler decide, and follow it."""
+    now = state.now[0]
+    observe_concurrency(state)
+    now.desired = decide(state.scaler[0], state.buckets, state.wishes, now.now_s, now.ready)
+    reconcile(state)
 
-    Args:
-        config: the setting at the start.
-        settings: the autoscaler's.
-        shape: size, cores and cold start of an instance.
-        initial_scale: pods that are ready at time 0.
-    """
 
-    def __init__(
-        self, config: ServingConfig, settings: AutoscalerSettings, shape: InstanceShape, *, initial_scale: int
-    ) -> None:
-        self.shape = shape
-        self.revision = 1
-        self.pods: list[Pod] = []
-        """Every pod so far, oldest first."""
-        self.ready: list[Pod] = []
-        """Those that take requests."""
-        self._members: list[Pod] = []
-        self._settings = settings
-        self._autoscaler = Autoscaler(settings, config, initial_scale=initial_scale)
-        self._bound = config.container_concurrency
-        self._desired = min(max(initial_scale, config.min_scale), shape.max_instances)
-        for _ in range(self._desired):
-            self._become_ready(self._new_pod(0.0), 0.0)
+def poke_autoscaler(state: State) -> None:
+    """Start a pod for a request that met none."""
+    now = state.now[0]
+    observe_concurrency(state)
+    now.desired = poke(state.scaler[0], state.buckets, state.wishes, now.now_s, now.ready)
+    reconcile(state)
 
-    def connect(
-        self,
-        cores: SharedCores[Job],
-        timers: Timers,
-        *,
-        mean_inside: Callable[[float], float],
-        on_ready: Callable[[float], None],
-    ) -> None:
-        """Begin to tick.
 
-        Args:
-            cores: where starting pods burn CPU.
-            timers: the simulation's.
-            mean_inside: requests in parallel since it was last called.
-            on_ready: called when a pod can take requests.
-        """
-        self._cores, self._timers = cores, timers
-        self._mean_inside, self._on_ready = mean_inside, on_ready
-        timers.at(min(OBSERVE_S, self._settings.tick_s), self._observe_again)
-        timers.at(self._settings.tick_s, self._tick)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no pod is ready or starting."""
-        return not self._members
-
-    def poke(self, now_s: float) -> None:
-        """Start a pod for a request that met none."""
-        self._observe(now_s)
-        self._desired = self._autoscaler.poke(now_s, len(self.ready)).desired
-        self._reconcile(now_s)
-
-    def apply(self, config: ServingConfig, now_s: float) -> None:
-        """Take over warm settings for the next tick; a slow one begins a new revision at once."""
-        changes = config.changes_from(self._autoscaler.config)
-        self._autoscaler.config = config
-        if any(PRICE_OF_CHANGE[name] == "slow" for name in changes):
-            self.revision += 1
-            self._bound = config.container_concurrency
-            self._reconcile(now_s)
-
-    def cpu_done(self, pod: Pod, now_s: float) -> None:
-        """Note that the CPU work of a pod's start is over."""
-        pod.has_cpu_done = True
-        self._ready_if_due(pod, now_s)
-
-    def stop_if_empty(self, pod: Pod, now_s: float) -> None:
-        """End a draining pod that holds nothing any more."""
-        if pod.state == "draining" and not pod.held:
-            pod.state, pod.stopped_s = "stopped", now_s
-
-    def _observe(self, now_s: float) -> None:
-        self._autoscaler.observe(now_s, self._mean_inside(now_s))
-
-    def _observe_again(self, now_s: float) -> None:
-        self._observe(now_s)
-        self._timers.at(now_s + min(OBSERVE_S, self._settings.tick_s), self._observe_again)
-
-    def _tick(self, now_s: float) -> None:
-        self._observe(now_s)
-        self._desired = self._autoscaler.decide(now_s, len(self.ready)).desired
-        self._reconcile(now_s)
-        self._timers.at(now_s + self._settings.tick_s, self._tick)
-
-    def _reconcile(self, now_s: float) -> None:
-        members = [
-            Member(pod.name, pod.revision, "ready" if pod.state == "ready" else "starting", pod.held)
-            for pod in self._members
-        ]
-        plan = plan_fleet(members, self._desired, revision=self.revision, most=self.shape.max_instances)
-        for _ in range(plan.start):
-            pod = self._new_pod(now_s)
-            self._cores.add(now_s, self.shape.cold_start_cpu_s, (pod, [], now_s, 0))
-            self._timers.at(now_s + self.shape.cold_start_s, lambda at_s, pod=pod: self._ready_if_due(pod, at_s))
-        for pod in [pod for pod in self._members if pod.name in plan.drain]:
-            self._drain(pod, now_s)
-
-    def _new_pod(self, now_s: float) -> Pod:
-        serial = sum(pod.revision == self.revision for pod in self.pods) + 1
-        pod = Pod(f"simulated-{self.revision:05d}-{serial}", self.revision, self._bound, now_s)
-        self.pods.append(pod)
-        self._members.append(pod)
-        return pod
-
-    def _ready_if_due(self, pod: Pod, now_s: float) -> None:
-        if pod.state == "starting" and pod.has_cpu_done and now_s >= pod.started_s + self.shape.cold_start_s - 1e-9:
-            self._become_ready(pod, now_s)
-            self._reconcile(now_s)
-            self._on_ready(now_s)
-
-    def _become_ready(self, pod: Pod, now_s: float) -> None:
-        pod.state, pod.ready_s = "ready", now_s
-        self.ready.append(pod)
-
-    def _drain(self, pod: Pod, now_s: float) -> None:
-        self._members.remove(pod)
-        if pod.state == "ready":
-            self.ready.remove(pod)
+def reconcile(state: State) -> None:
+    """Start and drain pods so that there are as many as are wished for."""
+    now, limits = state.now[0], state.limits[0]
+    now.is_room_known = 0
+    wanted = min(now.desired, limits.max_instances)
+    start = mark_unwanted(state.pods, state.members, now.members, now.revision, wanted)
+    for _ in range(start):
+        row = add_pod(state)
+        job_row = begin_job(state, limits.cold_start_cpu_s)
+        job = state.jobs[job_row]
+        job.pod = row
+        job.first = NOBODY
+        job.size = 0
+        job.began_s = now.now_s
+        state.pods[row].start_due_s = now.now_s + limits.cold_start_s
+        now.next_start_s = min(now.next_start_s, now.now_s + limits.cold_start_s)
+    k = 0
+    while k < now.members:
+        row = state.members[k]
+        if state.pods[row].is_unwanted == 1:
+            _drain(state, row)
         else:
-            self._cores.remove_where(now_s, lambda job: job[0] is pod)
-        pod.state = "draining"
-        self.stop_if_empty(pod, now_s)
+            k += 1
+
+
+def add_pod(state: State) -> int:
+    """Begin the life of a pod and return its row."""
+    now = state.now[0]
+    row = now.pods
+    now.revision_pods += 1
+    pod = state.pods[row]
+    pod.revision = now.revision
+    pod.serial = now.revision_pods
+    pod.bound = state.limits[0].container_concurrency
+    pod.started_s = now.now_s
+    now.pods += 1
+    state.members[now.members] = row
+    now.members += 1
+    state.living[now.living] = row
+    now.living += 1
+    return row
+
+
+def become_ready(state: State, row: int) -> None:
+    """Let a pod take requests."""
+    now, pod = state.now[0], state.pods[row]
+    pod.state = READY
+    pod.ready_s = now.now_s
+    pod.start_due_s = math.inf
+    state.ready[now.ready] = row
+    now.ready += 1
+
+
+def is_ready_now(state: State, row: int) -> bool:
+    """Let a pod take requests if its start is over in every respect, and return whether it is."""
+    now, pod = state.now[0], state.pods[row]
+    due_s = pod.started_s + state.limits[0].cold_start_s - _TOLERANCE_S
+    if pod.state != STARTING or pod.has_cpu_done == 0 or now.now_s < due_s:
+        return False
+    become_ready(state, row)
+    reconcile(state)
+    return True
+
+
+def take_due_start(state: State) -> int:
+    """Return a pod whose start has to be looked at now, or nobody; then the next such instant is known."""
+    now = state.now[0]
+    found = NOBODY
+    next_s = math.inf
+    for k in range(now.members):
+        pod = state.pods[state.members[k]]
+        if found == NOBODY and pod.start_due_s <= now.now_s:
+            pod.start_due_s = math.inf
+            found = state.members[k]
+        next_s = min(next_s, pod.start_due_s)
+    now.next_start_s = next_s
+    return found
+
+
+def stop_if_empty(state: State, row: int) -> None:
+    """End a draining pod that holds nothing any more."""
+    now, pod = state.now[0], state.pods[row]
+    if pod.state == DRAINING and pod.held == 0:
+        pod.state = STOPPED
+        pod.stopped_s = now.now_s
+        now.living = _without(state.living, now.living, row)
+
+
+def has_room(pod: Pod) -> bool:
+    """Whether a pod may be sent another request."""
+    return pod.bound == 0 or pod.held < pod.bound
+
+
+def _drain(state: State, row: int) -> None:
+    now, pod = state.now[0], state.pods[row]
+    pod.is_unwanted = 0
+    now.members = _without(state.members, now.members, row)
+    if pod.state == READY:
+        now.ready = _without(state.ready, now.ready, row)
+    else:
+        give_up_start(state, row)
+    pod.start_due_s = math.inf
+    pod.state = DRAINING
+    stop_if_empty(state, row)
+
+
+def _without(rows: MutableSequence[int], count: int, row: int) -> int:
+    """Take a row out of the first `count`, which stay in order, and return how many are left."""
+    left = 0
+    for k in range(count):
+        each = rows[k]
+        if each != row:
+            rows[left] = each
+            left += 1
+    return left

@@ -39,16 +39,24 @@ class Prediction:
     batches_per_s: float
     method: Method
     server_law: ServerLaw
+    quantile_intervals_s: dict[str, tuple[float, float] | None] | None = None
+    """95 % confidence intervals of a simulation's quantiles; None for a quantile it does not give one of."""
 
     def to_document(self) -> dict[str, object]:
         """Return the JSON document; an infinite latency is null."""
+        latency_s: dict[str, object] = {
+            "mean": _finite(self.mean_latency_s),
+            "quantiles": {text: _finite(value) for text, value in self.latency_quantiles_s.items()},
+        }
+        if self.quantile_intervals_s is not None:
+            latency_s["intervals_95"] = {
+                text: interval and [_finite(end) for end in interval]
+                for text, interval in self.quantile_intervals_s.items()
+            }
         return {
             "mean_batch_size": self.mean_batch_size,
             "batch_size_pmf": list(self.batch_size_pmf),
-            "latency_s": {
-                "mean": _finite(self.mean_latency_s),
-                "quantiles": {text: _finite(value) for text, value in self.latency_quantiles_s.items()},
-            },
+            "latency_s": latency_s,
             "cost_per_request_usd": self.cost_per_request_usd,
             "batches_per_s": self.batches_per_s,
             "method": self.method,
@@ -127,6 +135,7 @@ def predict_from_simulation(
         batches_per_s=batches / result.until_s,
         method="simulate",
         server_law=result.server_law,
+        quantile_intervals_s={text: result.quantile_interval_s(float(text)) for text in quantiles},
     )
 
 

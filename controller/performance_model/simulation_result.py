@@ -9,6 +9,7 @@ import numpy as np
 
 from controller.domain.request_log import RequestClass
 from controller.domain.slo import window_violation_ratio
+from controller.performance_model.quantile_interval import quantile_interval_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,10 @@ class SimulationResult:
             return float("nan")
         # Not interpolated: between an answer and none (infinite) there is no number.
         return float(np.quantile(self.latency_s, quantile, method="inverted_cdf"))
+
+    def quantile_interval_s(self, quantile: float) -> tuple[float, float] | None:
+        """Return a 95 % confidence interval of the stationary quantile, None where the requests do not give one."""
+        return quantile_interval_s(self.latency_s, quantile)
 
     def late(self, bound_s: float) -> NDArray[np.bool_]:
         """Return which requests were not answered rightly within the bound."""

@@ -1,34 +1,50 @@
 """Event simulator of pods behind an activator, scaled by Knative's rule (server law `knative_pods`).
 
-Plain Python: one heap for the ends of batches (in virtual time of the shared cores), one for timers, and the arrivals
-in order. A request joins the activator's queue or the least loaded pod with room, a free worker takes a batch by the
-server's own rule, an end frees the worker. `finite_servers.simulate` covers the other two server laws.
+This is the side that the rest of the project sees; the rules are in `pod_events` and what it calls. They run compiled
+or plain on the same tables, with the same results. `finite_servers.simulate` covers the other two server laws.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from controller.domain.serving_config import AutoscalerSettings, InstanceShape
+from controller.domain.instance_log import InstanceRow
+from controller.domain.serving_config import PRICE_OF_CHANGE, AutoscalerSettings, InstanceShape
 from controller.errors import BadInputError
-from controller.performance_model.pod_batching import REQUEST_TIMEOUT_S, PodBatching
-from controller.performance_model.pod_scaling import Job, PodScaling, Timers
-from controller.performance_model.request_ledger import COLD_START, ERROR, EXPIRED, RequestLedger
-from controller.performance_model.shared_cores import SharedCores
-from controller.performance_model.simulation_result import SimulationResult
+from controller.performance_model.batch_durations import Noise, raise_unmeasured
+from controller.performance_model.compiled import kernels_for
+from controller.performance_model.pod_events import NEEDS_ROOM, UNMEASURED
+from controller.performance_model.pod_state import ERROR, HOT, READY, SLOW, STARTING, Pod
+from controller.performance_model.pod_tables import PodTables
+from controller.performance_model.simulation_result import CLASSES, SimulationResult
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
     from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import ServingConfig
-    from controller.performance_model.pod import Pod
+    from controller.performance_model.compiled import Kernels
 
-ACTIVATOR_BUFFER = 10_000
-"""Requests that the activator holds while no instance has room; the next one is answered 503."""
+
+class Joined(NamedTuple):
+    """Requests in the order in which they reached a pod: which pod, when, and of what length."""
+
+    pod: NDArray[np.int64]
+    at_s: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+
+class Finished(NamedTuple):
+    """Batches in order of their end: of which pod, how large, how long."""
+
+    pod: NDArray[np.int64]
+    size: NDArray[np.int64]
+    padded_tokens: NDArray[np.int64]
+    seconds: NDArray[np.float64]
 
 
 class PodSimulator:
@@ -41,6 +57,7 @@ class PodSimulator:
         autoscaler: Knative's settings that are not tuned; its defaults if None.
         shape: size, cores and cold start of an instance; its defaults if None.
         initial_scale: instances that are ready at time 0; `min_scale` if that is more.
+        kernels: plain or compiled; if None, what suits the number of requests of the first offer.
     """
 
     def __init__(  # noqa: PLR0913  a service, its surroundings and its chance
@@ -52,27 +69,36 @@ class PodSimulator:
         autoscaler: AutoscalerSettings | None = None,
         shape: InstanceShape | None = None,
         initial_scale: int = 1,
+        kernels: Kernels | None = None,
     ) -> None:
         self.config = config
-        self.now_s = 0.0
-        self.ledger = RequestLedger()
-        self.scaling = PodScaling(
-            config, autoscaler or AutoscalerSettings(), shape or InstanceShape(), initial_scale=initial_scale
-        )
-        self._batching = PodBatching(config, service=service, rng=rng)
-        self._next = 0
-        self._waiting: deque[int] = deque()
-        self._cores: SharedCores[Job] = SharedCores(self.scaling.shape.cores)
-        self._timers = Timers()
-        self._batching.connect(self.ledger, self._cores, self._timers)
-        self.scaling.connect(
-            self._cores, self._timers, mean_inside=self.ledger.mean_inside, on_ready=self._release_waiting
-        )
+        self.shape = shape or InstanceShape()
+        self._service = service
+        self._noise = Noise(service, rng)
+        self._autoscaler = autoscaler or AutoscalerSettings()
+        self._initial_scale = initial_scale
+        self._kernels = kernels
+        self._made: PodTables | None = None
+
+    @property
+    def now_s(self) -> float:
+        """Virtual time."""
+        return float(self._tables.now.now_s)
 
     @property
     def arrived(self) -> int:
         """Requests that have arrived by now."""
-        return self._next
+        return int(self._tables.now.arrived)
+
+    @property
+    def inside(self) -> int:
+        """Requests that have arrived and have no answer yet."""
+        return int(self._tables.now.inside)
+
+    @property
+    def revision(self) -> int:
+        """The newest revision, from 1."""
+        return int(self._tables.now.revision)
 
     def offer(self, arrivals_s: ArrayLike, tokens: ArrayLike | None = None) -> None:
         """Add requests that arrive from now on.
@@ -88,111 +114,97 @@ class PodSimulator:
         lengths = np.ones(instants.size, dtype=np.int64) if tokens is None else np.asarray(tokens, dtype=np.int64)
         if instants.shape != lengths.shape or instants.ndim != 1:
             raise BadInputError(f"arrivals: needs one length per instant, got {instants.shape} and {lengths.shape}")
-        earliest_s = max(self.now_s, self.ledger.arrival_s[-1]) if self.ledger.arrival_s else self.now_s
+        if self._kernels is None:
+            self._kernels = kernels_for(instants.size)
+        tables = self._tables
+        earliest_s = max(self.now_s, tables.last_arrival_s)
         if instants.size and not (instants[0] >= earliest_s and (np.diff(instants) >= 0).all()):
             raise BadInputError(f"arrivals: instants must ascend from {earliest_s:g} s on")
-        self.ledger.extend(instants.tolist(), lengths.tolist())
+        tables.offer(instants, lengths, self._noise.up_to(tables.now.offered + instants.size))
 
     def advance(self, until_s: float) -> None:
         """Let everything happen up to and including `until_s`."""
-        arrivals, cores, timers = self.ledger.arrival_s, self._cores, self._timers
-        while True:
-            event_s, timer_s = cores.next_s, timers.next_s
-            is_end = event_s <= timer_s
-            if not is_end:
-                event_s = timer_s
-            if self._next < len(arrivals) and arrivals[self._next] < event_s:
-                event_s = arrivals[self._next]
-                if event_s > until_s:
-                    break
-                self.now_s = event_s
-                self._arrive(self._next, event_s)
-                self._next += 1
-                continue
-            if event_s > until_s:
-                break
-            self.now_s = event_s
-            if is_end:
-                self._end(cores.pop(), event_s)
-            else:
-                timers.fire()
-        self.now_s = until_s
+        self._advance(until_s, is_to_end=False)
 
     def run(self, arrivals_s: ArrayLike, tokens: ArrayLike | None = None, *, until_s: float = 0.0) -> SimulationResult:
         """Offer requests, go on until all are answered and at least until `until_s`, and return the result."""
         self.offer(arrivals_s, tokens)
-        self.advance(max(until_s, self.ledger.arrival_s[-1] if self.ledger.arrival_s else 0.0))
-        while self.ledger.inside:
-            self.advance(min(self._cores.next_s, self._timers.next_s))
+        self._advance(max(until_s, self._tables.last_arrival_s), is_to_end=True)
         return self.result()
 
     def apply(self, config: ServingConfig) -> None:
         """Change the setting now: hot at once, warm at the next tick, slow by a new revision."""
+        changes = config.changes_from(self.config)
         self.config = config
-        self._batching.apply(config)
-        self.scaling.apply(config, self.now_s)
-        for pod in list(self.scaling.ready):
-            self._batching.dispatch(pod, self.now_s)
+        is_slow = any(PRICE_OF_CHANGE[name] == "slow" for name in changes)
+        self._tables.configure(config, self._autoscaler, self._service, change=SLOW if is_slow else HOT)
+        self.advance(self.now_s)
 
     def result(self) -> SimulationResult:
         """Return what was seen up to now."""
-        ledger, seen = self.ledger, self._next
-        batches = np.array(self._batching.batches, dtype=np.float64).reshape(-1, 3)
+        tables, seen = self._tables, self.arrived
+        latency_s = tables.requests("latency_s", stop=seen)
+        status = np.where(np.isnan(latency_s), ERROR, tables.requests("status", stop=seen))
+        batches = self.batches_since(0)
         return SimulationResult(
             server_law="knative_pods",
-            arrival_s=np.array(ledger.arrival_s[:seen]),
-            latency_s=np.array(ledger.latency_s[:seen]),
-            request_class=np.array(ledger.classes(seen), dtype=np.str_),
-            batch_size=batches[:, 0].astype(np.int64),
-            padded_tokens=batches[:, 1].astype(np.int64),
-            batch_s=batches[:, 2],
-            instances=[pod.row(f"simulated-{pod.revision:05d}", self.scaling.shape) for pod in self.scaling.pods],
+            arrival_s=tables.requests("arrival_s", stop=seen),
+            latency_s=latency_s,
+            request_class=np.array(CLASSES)[status],
+            batch_size=batches.size,
+            padded_tokens=batches.padded_tokens,
+            batch_s=batches.seconds,
+            instances=[self._row(pod) for pod in self.pods()],
             until_s=self.now_s,
         )
 
-    def _arrive(self, request: int, now_s: float) -> None:
-        ledger, scaling = self.ledger, self.scaling
-        ledger.enter(now_s)
-        if not scaling.ready:
-            ledger.status[request] = COLD_START
-        pod = None if self._waiting else self._least_loaded()
-        if pod is not None:
-            self._batching.join(pod, request, now_s)
-        elif len(self._waiting) >= ACTIVATOR_BUFFER:
-            ledger.refuse(request, now_s, ERROR)
-        else:
-            self._waiting.append(request)
-            if scaling.is_empty:
-                scaling.poke(now_s)
+    def pods(self) -> Sequence[Pod]:
+        """Return every pod so far, oldest first; they are records of this moment."""
+        return self._tables.pods()
 
-    def _least_loaded(self) -> Pod | None:
-        ready = self.scaling.ready
-        if len(ready) == 1:
-            return ready[0] if ready[0].has_room() else None
-        best = None
-        for pod in ready:
-            if (best is None or pod.held < best.held) and pod.has_room():
-                best = pod
-        return best
+    def ready_and_starting(self) -> tuple[int, int]:
+        """Return how many pods take requests, and how many will."""
+        states = [pod.state for pod in self.pods()]
+        return states.count(READY), states.count(STARTING)
 
-    def _release_waiting(self, now_s: float) -> None:
-        while self._waiting:
-            if self.ledger.arrival_s[self._waiting[0]] + REQUEST_TIMEOUT_S <= now_s:
-                self.ledger.refuse(self._waiting.popleft(), now_s, EXPIRED)
-                continue
-            pod = self._least_loaded()
-            if pod is None:
+    def name(self, pod: Pod) -> str:
+        """Return the name of a pod."""
+        return f"simulated-{pod.revision:05d}-{pod.serial}"
+
+    def arrivals_since(self, from_s: float) -> NDArray[np.float64]:
+        """Return the instants of what has arrived from then on, ascending."""
+        arrival_s = self._tables.requests("arrival_s", stop=self.arrived)
+        return arrival_s[np.searchsorted(arrival_s, from_s) :]
+
+    def joined_since(self, count: int) -> Joined:
+        """Return the requests that reached a pod, without the first `count`."""
+        return Joined(*self._tables.joined_since(count))
+
+    def batches_since(self, count: int) -> Finished:
+        """Return finished batches, without the first `count`."""
+        return Finished(*self._tables.batches_since(count))
+
+    def _row(self, pod: Pod) -> InstanceRow:
+        times = (pod.started_s, pod.ready_s, pod.stopped_s)
+        revision = f"simulated-{pod.revision:05d}"
+        return InstanceRow(self.name(pod), revision, *times, self.shape.vcpu, self.shape.memory_mb)
+
+    @property
+    def _tables(self) -> PodTables:
+        if self._made is None:
+            self._kernels = self._kernels or kernels_for(0)
+            self._made = PodTables(self._kernels.tables, self.shape, self._autoscaler)
+            self._made.configure(self.config, self._autoscaler, self._service)
+            self._made.begin(self._initial_scale)
+        return self._made
+
+    def _advance(self, until_s: float, *, is_to_end: bool) -> None:
+        tables = self._tables
+        advance = (self._kernels or kernels_for(0)).advance
+        while True:
+            outcome = advance(tables.state, float(until_s), is_to_end)
+            if outcome == UNMEASURED:
+                raise_unmeasured(self._service, int(tables.now.unmeasured), memory_mb=self.config.memory_mb)
+            if outcome != NEEDS_ROOM:
                 return
-            self._batching.join(pod, self._waiting.popleft(), now_s)
-
-    def _end(self, job: Job, now_s: float) -> None:
-        pod, batch, began_s, padded_tokens = job
-        if not batch:
-            self.scaling.cpu_done(pod, now_s)
-            return
-        # The server's own queue first: the activator learns of the free place only from the answer.
-        self._batching.finish(pod, batch, now_s - began_s, padded_tokens=padded_tokens, now_s=now_s)
-        if self._waiting:
-            self._release_waiting(now_s)
-        if pod.state == "draining":
-            self.scaling.stop_if_empty(pod, now_s)
+            tables.make_room()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServerLaw, ServingConfig
 from controller.errors import TemporaryError
+from controller.performance_model.pod_state import STOPPED
 from controller.performance_model.simulator import PodSimulator
 from controller.platforms.protocol import Applied, PlatformState, dearest_price
 from controller.platforms.simulated_heartbeat import BIN_S, KEPT_S, PodHeartbeat, bin_of
@@ -61,8 +61,8 @@ class SimulatedPlatform:
         self._merge, self._outbox = merge, outbox
         self._offers: list[tuple[NDArray[np.float64], NDArray[np.int64] | None]] = []
         self._started: PodSimulator | None = None
-        self._senders: list[PodHeartbeat] = []
-        self._known_pods = 0
+        self._senders: dict[int, PodHeartbeat] = {}
+        self._known_pods = self._told_joined = self._told_batches = 0
         self._next_heartbeat_s = HEARTBEAT_S
 
     def offer(self, arrivals_s: ArrayLike, tokens: ArrayLike | None = None) -> None:
@@ -113,11 +113,11 @@ class SimulatedPlatform:
     async def state(self) -> PlatformState:
         """Return counts and settings now."""
         simulator = self._simulator
-        pods = simulator.scaling.pods
+        ready, starting = simulator.ready_and_starting()
         return PlatformState(
             at_s=simulator.now_s,
-            ready=len(simulator.scaling.ready),
-            starting=sum(pod.state == "starting" for pod in pods),
+            ready=ready,
+            starting=starting,
             config=simulator.config,
             revision=self._revision(),
             front_arrivals=self._front_arrivals(),
@@ -137,31 +137,42 @@ class SimulatedPlatform:
         return self._started
 
     def _revision(self) -> str:
-        return f"{SERVICE}-{self._simulator.scaling.revision:05d}"
+        return f"{SERVICE}-{self._simulator.revision:05d}"
 
     def _send_heartbeats(self) -> None:
-        simulator, pods = self._simulator, self._simulator.scaling.pods
-        self._senders += [PodHeartbeat(pod, service=SERVICE) for pod in pods[self._known_pods :]]
+        simulator = self._simulator
+        pods = simulator.pods()
+        for row in range(self._known_pods, len(pods)):
+            self._senders[row] = PodHeartbeat(simulator.name(pods[row]), service=SERVICE)
         self._known_pods = len(pods)
-        for sender in self._senders:
+        self._note_news(simulator)
+        for row, sender in list(self._senders.items()):
             document = sender.document(
+                pods[row],
                 simulator.now_s,
-                simulator.ledger.joined_s,
-                simulator.ledger.tokens,
                 generation=self._outbox.generation,
                 workers=simulator.config.workers,
             )
             self._merge.accept(document, simulator.now_s)
-        # One that has stopped has said its last word.
-        self._senders = [sender for sender in self._senders if sender.pod.state != "stopped"]
+            if pods[row].state == STOPPED:  # it has said its last word
+                del self._senders[row]
+
+    def _note_news(self, simulator: PodSimulator) -> None:
+        joined = simulator.joined_since(self._told_joined)
+        batches = simulator.batches_since(self._told_batches)
+        self._told_joined += joined.pod.size
+        self._told_batches += batches.pod.size
+        for row, *request in zip(*(column.tolist() for column in joined), strict=True):
+            self._senders[row].note_request(*request)
+        for row, *batch in zip(*(column.tolist() for column in batches), strict=True):
+            self._senders[row].note_batch(*batch)
 
     def _front_arrivals(self) -> dict[str, object]:
         simulator = self._simulator
-        now_s, arrival_s = simulator.now_s, simulator.ledger.arrival_s
+        now_s = simulator.now_s
         first = bin_of(now_s - KEPT_S)
         counts = [0] * (bin_of(now_s) + 1 - first)
-        start = bisect_left(arrival_s, first * BIN_S, hi=simulator.arrived)
-        for instant in arrival_s[start : simulator.arrived]:
+        for instant in simulator.arrivals_since(first * BIN_S).tolist():
             counts[bin_of(instant) - first] += 1
         return {
             "boot_id": "activator",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from controller.performance_model.pod_state import DRAINING, READY, STOPPED
 
-    from controller.performance_model.pod import Pod
+if TYPE_CHECKING:
+    from controller.performance_model.pod_state import Pod
 
 BIN_S = 0.1
 KEPT_S = 120.0
@@ -20,43 +20,48 @@ LENGTH_STEP = 16
 class PodHeartbeat:
     """What one pod says each second; remembers what it has said."""
 
-    def __init__(self, pod: Pod, *, service: str) -> None:
-        self.pod = pod
+    def __init__(self, name: str, *, service: str) -> None:
+        self._name = name
         self._service = service
         self._seq = 0
-        self._told_taken = self._told_batches = 0
         self._bins: Counter[int] = Counter()
         self._lengths: Counter[int] = Counter()
         self._batches: dict[tuple[int, int], tuple[int, float, float]] = {}
         self._busy_s = 0.0
 
-    def document(
-        self, now_s: float, joined_s: Sequence[float], tokens: Sequence[int], *, generation: int, workers: int
-    ) -> dict[str, object]:
+    def note_request(self, joined_s: float, tokens: int) -> None:
+        """Count a request that reached the pod."""
+        self._bins[bin_of(joined_s)] += 1
+        self._lengths[_edge(tokens)] += 1
+
+    def note_batch(self, size: int, padded_tokens: int, seconds: float) -> None:
+        """Count a batch that the pod has finished."""
+        key = (size, _edge(padded_tokens))
+        count, total, squares = self._batches.get(key, (0, 0.0, 0.0))
+        self._batches[key] = (count + 1, total + seconds, squares + seconds * seconds)
+        self._busy_s += seconds
+
+    def document(self, pod: Pod, now_s: float, *, generation: int, workers: int) -> dict[str, object]:
         """Return the heartbeat at `now_s`.
 
         Args:
+            pod: as it is then.
             now_s: virtual time, which is the pod's monotonic clock and the wall clock.
-            joined_s: when each request of the simulation reached its pod.
-            tokens: length of each request of the simulation.
             generation: of the hot settings in force.
             workers: that are active.
         """
-        pod = self.pod
         self._seq += 1
-        self._take_requests(joined_s, tokens)
-        self._take_batches()
         first = max(bin_of(pod.started_s), bin_of(now_s - KEPT_S))
         indices = range(first, bin_of(now_s) + 1)
-        is_ready = pod.state == "ready"
+        is_ready = pod.state == READY
         return {
             "schema": 1,
             "service": self._service,
-            "instance": pod.name,
-            "boot_id": pod.name,
+            "instance": self._name,
+            "boot_id": self._name,
             "seq": self._seq,
             "ready": is_ready,
-            "draining": pod.state in ("draining", "stopped"),
+            "draining": pod.state in (DRAINING, STOPPED),
             "generation": generation,
             "clock": {"monotonic_s": now_s, "wall_s": now_s},
             "bins": {
@@ -66,7 +71,7 @@ class PodHeartbeat:
                 "censored": [index for index in indices if index * BIN_S < pod.started_s + CENSORED_S],
             },
             "counters": {
-                "accepted": len(pod.taken) - pod.rejected,
+                "accepted": pod.taken - pod.rejected,
                 "answered": pod.answered,
                 "rejected": pod.rejected,
                 "expired": pod.expired,
@@ -81,24 +86,10 @@ class PodHeartbeat:
                 for (size, padded), (count, total, squares) in self._batches.items()
             ],
             "lengths": {str(edge): count for edge, count in self._lengths.items()},
-            "queue": {"length": len(pod.queue), "in_flight": pod.held - len(pod.queue)},
+            "queue": {"length": pod.queued, "in_flight": pod.held - pod.queued},
             "cold_start_s": {"ready": pod.ready_s - pod.started_s} if is_ready else {},
             "workers": {"started": workers, "active": workers},
         }
-
-    def _take_requests(self, joined_s: Sequence[float], tokens: Sequence[int]) -> None:
-        for request in self.pod.taken[self._told_taken :]:
-            self._bins[bin_of(joined_s[request])] += 1
-            self._lengths[_edge(tokens[request])] += 1
-        self._told_taken = len(self.pod.taken)
-
-    def _take_batches(self) -> None:
-        for size, padded_tokens, seconds in self.pod.batches[self._told_batches :]:
-            key = (size, _edge(padded_tokens))
-            count, total, squares = self._batches.get(key, (0, 0.0, 0.0))
-            self._batches[key] = (count + 1, total + seconds, squares + seconds * seconds)
-            self._busy_s += seconds
-        self._told_batches = len(self.pod.batches)
 
 
 def bin_of(time_s: float) -> int:

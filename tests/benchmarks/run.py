@@ -23,7 +23,9 @@ from controller.domain.prices import load_prices
 from controller.domain.service_time import AffineServiceTimes, TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
 from controller.domain.slo import LatencySlo
+from controller.performance_model.compiled import PLAIN, Kernels, load
 from controller.performance_model.exact_optimum import ExactProblem, find_exact_optimum
+from controller.performance_model.finite_servers import simulate
 from controller.performance_model.grid_search import Grid
 from controller.performance_model.simulator import PodSimulator
 
@@ -100,9 +102,9 @@ def grid_search() -> str:
     return row(f"exact search, {found.evaluated} settings", times, "s of CPU", "gate 0.5")
 
 
-def simulator() -> str:
+def simulated_pods(kernels: Kernels, size: int) -> list[float]:
     rng = np.random.default_rng(1)
-    arrivals = np.sort(rng.uniform(0, 300, 30_000))
+    arrivals = np.sort(rng.uniform(0, size / 100, size))
     tokens = rng.integers(8, 40, arrivals.size)
     service = TokenServiceTimes(per_batch_s=0.002, per_token_s=0.00008, cv=0.05)
     rates: list[float] = []
@@ -113,11 +115,33 @@ def simulator() -> str:
             shape=InstanceShape(cores=1),
             service=service,
             rng=np.random.default_rng(2),
+            kernels=kernels,
         )
-        started = time.perf_counter()
+        started = time.process_time()
         simulated.run(arrivals, tokens)
-        rates.append(arrivals.size / (time.perf_counter() - started) / 1000)
-    return row("pod simulator", rates, "k requests/s", "issue of the decision core: 1000")
+        rates.append(arrivals.size / (time.process_time() - started) / 1e6)
+    return rates
+
+
+def simulator() -> str:
+    return row("pod simulator, plain", simulated_pods(PLAIN, 30_000), "M requests/s", "where numba is absent")
+
+
+def compiled_simulator() -> str:
+    return row("pod simulator, compiled", simulated_pods(load(), 300_000), "M requests/s", "gate 1 on one core")
+
+
+def compiled_buffer() -> str:
+    load()
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(0.01, 1_000_000))
+    config = ServingConfig(max_batch_size=8, max_queue_delay_s=0.05)
+    rates: list[float] = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        service = AffineServiceTimes(0.02, 0.005)
+        simulate("infinite_timer", arrivals, config=config, service=service, rng=np.random.default_rng(2))
+        rates.append(arrivals.size / (time.process_time() - started) / 1e6)
+    return row("plain buffer, compiled", rates, "M requests/s", "gate 5 on one core")
 
 
 def row(name: str, values: list[float], unit: str, goal: str) -> str:
@@ -129,7 +153,7 @@ def main() -> None:
     cpus = len(os.sched_getaffinity(0))
     print(f"tidegate benchmarks: Python {sys.version.split()[0]}, {cpus} cores; medians (low to high)")  # noqa: T201
     os.chdir(Path(__file__).parents[2])
-    for measure in (cold_start, detector, grid_search, simulator):
+    for measure in (cold_start, detector, grid_search, simulator, compiled_simulator, compiled_buffer):
         print(measure(), flush=True)  # noqa: T201
 
 

@@ -21,6 +21,8 @@ HEAVY = {
     "kopf",
     "kubernetes",
     "boto3",
+    "numba",
+    "llvmlite",
 }
 ALLOWED = {
     "inference_service.__main__": set(),
@@ -30,6 +32,7 @@ ALLOWED = {
     "controller.commands.detect": {"scipy"},
     "controller.control_loop": {"scipy", "optuna", "ruptures"},
     "controller.commands.operate": {"scipy", "optuna", "ruptures", "kopf", "kubernetes"},
+    "controller.performance_model.simulator": set(),
     "controller.platforms.local.activator": set(),
     "loadtest.locustfile": {"locust", "gevent"},
 }

@@ -70,6 +70,9 @@ def test_simulation_agrees_with_the_exact_law(predict):
     exact, simulated = (json.loads(predict(*flags, method)[1]) for method in ("exact", "simulate"))
     assert simulated["method"] == "simulate"
     assert simulated["mean_batch_size"] == pytest.approx(exact["mean_batch_size"], rel=0.02)
+    low, high = simulated["latency_s"]["intervals_95"]["0.95"]
+    assert low <= simulated["latency_s"]["quantiles"]["0.95"] <= high
+    assert "intervals_95" not in exact["latency_s"]
     assert simulated["latency_s"]["quantiles"]["0.95"] == pytest.approx(
         exact["latency_s"]["quantiles"]["0.95"], rel=0.02
     )

@@ -21,7 +21,7 @@ def test_the_wish_stays_inside_the_bounds_and_the_rates(loads, bounds, ready, ra
         wish = autoscaler.decide(float(second), ready).desired
         assert wish >= low
         assert not config.max_scale or wish <= config.max_scale
-        peak = max(autoscaler._panic_peak, low)
+        peak = max(autoscaler._scaler.panic_peak, low)
         assert wish <= max(peak, -(-rate * max(1, ready) // 1))
 
 

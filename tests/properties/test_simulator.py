@@ -54,8 +54,8 @@ def test_every_request_gets_one_answer_and_no_limit_is_exceeded(config, later, g
     for row in result.instances:
         assert not row.ready_s < row.started_s
         assert not row.stopped_s < row.started_s
-    assert simulator.ledger.inside == 0
-    assert all(pod.held == pod.busy == 0 and not pod.queue for pod in simulator.scaling.pods)
+    assert simulator.inside == 0
+    assert all(pod.held == pod.busy == pod.queued == 0 for pod in simulator.pods())
 
 
 @settings(max_examples=40, deadline=None)

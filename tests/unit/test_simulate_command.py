@@ -23,10 +23,20 @@ def test_the_document_tells_latency_classes_cost_and_how_it_came_about(documents
 
     assert document["requests"] == sum(document["by_class"].values()) > 300
     assert 0.01 < document["p50_s"] <= document["p95_s"] <= document["p99_s"] < 0.2
+    assert document["intervals_95"]["p95_s"][0] <= document["p95_s"] <= document["intervals_95"]["p95_s"][1]
+    assert document["intervals_95"]["p99_s"] is None  # of four requests beyond it, nothing is said
     assert document["window_violation_ratio"] == 0
     assert document["instance_seconds"] == pytest.approx(20, abs=0.5)
     assert document["cost_per_million_usd"] > 0
     assert (document["method"], document["server_law"]) == ("simulate", "knative_pods")
+
+
+def test_the_table_shows_how_sure_a_quantile_is(documents, capsys):
+    assert main(["simulate", *documents]) == 0
+
+    printed = capsys.readouterr().out
+    assert "ms (95 %: " in printed
+    assert "(too few requests for an interval)" in printed
 
 
 def test_the_same_seed_prints_the_same_document(documents, capsys):

@@ -17,9 +17,9 @@ from controller.performance_model.batch_queue import BatchQueue
 from controller.performance_model.cost import request_cost_usd
 from controller.performance_model.exact_optimum import Budget, ExactProblem, find_exact_optimum
 from controller.performance_model.grid_search import Grid
-from controller.performance_model.kernels import cut_timer_batches
 from controller.performance_model.latency import LatencyLaw
 from controller.performance_model.service_law import ServiceLaw, service_law
+from controller.performance_model.timer_batches import cut_timer_batches
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "batch_buffer.json").read_text())
 CASES = {case["id"]: case for case in REFERENCE["cases"]}
