@@ -21,6 +21,8 @@ from controller.settings import LoopSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from controller.arrivals.alarm import Alarm
     from controller.domain.arrival_process import ArrivalProcess
 
@@ -57,13 +59,17 @@ def designs() -> dict[str, Design]:
     return {
         FULL: Design(settings=settings),
         # Every law is then one regime, of which the last fifteen minutes are known.
-        RUPTURES: Design(settings=settings, detection=replace(detection, confirm=lambda _: None)),
+        RUPTURES: Design(settings=settings, detection=replace(detection, confirm=_unconfirmed)),
         DISPERSION: Design(settings=settings, detection=replace(detection, detector=RateAlone)),
         # The default, the last best and each knob at its ends and middle are tried, and nothing is proposed.
         OPTUNA: Design(settings=replace(settings, trials=0)),
         HOT: Design(settings=replace(settings, held=hot)),
         MARGIN: Design(settings=settings, lesson=_unlearned),
     }
+
+
+def _unconfirmed(counts: NDArray[np.int64]) -> int | None:
+    del counts
 
 
 def _unlearned(margin: float, *, observed_s: float, simulated_s: float, bound_s: float) -> float:
