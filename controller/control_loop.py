@@ -19,6 +19,7 @@ from controller.monitor.detection import default_detection
 from controller.monitor.journal import StateKeeper
 from controller.monitor.lookout import Look, Lookout, told
 from controller.optimizer.decision import Decision, as_applied, decide, decide_silence, written
+from controller.optimizer.margin import learn_margin
 from controller.optimizer.reflex import (
     SCALE,
     Reflex,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from controller.monitor.journal import Diary, Journal, StateFile
     from controller.monitor.source import ArrivalSource
     from controller.monitor.traffic import Detection, TrafficChange
+    from controller.optimizer.margin import Lesson
     from controller.optimizer.study import SearchResult
     from controller.platforms.protocol import Applied, Platform, PlatformState
     from controller.settings import LoopSettings
@@ -58,6 +60,7 @@ class Parts:
         detection: how changes are found and laws fitted.
         search: where a search runs.
         source: of arrivals, where it is neither the servers nor the platform's activator.
+        lesson: what the margin learns from measured latency.
     """
 
     platform: Platform
@@ -67,6 +70,7 @@ class Parts:
     detection: Detection
     search: Search
     source: ArrivalSource | None = None
+    lesson: Lesson = learn_margin
 
 
 class ControlLoop:
@@ -82,6 +86,7 @@ class ControlLoop:
             source=parts.source,
             shape=parts.platform.shape,
             autoscaler=parts.platform.autoscaler,
+            lesson=parts.lesson,
         )
         self._lookout = Lookout(parts.settings)
         self._look = Look("periodic", "after a restart")

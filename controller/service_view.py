@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape
     from controller.monitor.lookout import Look
     from controller.monitor.source import ArrivalSource
+    from controller.optimizer.margin import Lesson
     from controller.optimizer.study import Problem, SearchResult
     from controller.platforms.protocol import PlatformState
     from controller.settings import LoopSettings
@@ -57,6 +58,7 @@ class ServiceView:
         source: of arrivals, where it is neither the servers nor the platform's activator.
         shape: of an instance, as the platform states it.
         autoscaler: what the platform does not let us tune.
+        lesson: what the margin learns from measured latency.
     """
 
     def __init__(  # noqa: PLR0913  whom it listens to, and what platforms and users state
@@ -68,6 +70,7 @@ class ServiceView:
         source: ArrivalSource | None = None,
         shape: InstanceShape,
         autoscaler: AutoscalerSettings,
+        lesson: Lesson = learn_margin,
     ) -> None:
         self.traffic = Traffic(detection)
         self.profiler = Profiler(shape)
@@ -77,7 +80,7 @@ class ServiceView:
         self.reflex = Reflex()
         """What it remembers of bursts."""
         self._merge, self._settings, self._detection = merge, settings, detection
-        self._shape, self._autoscaler = shape, autoscaler
+        self._shape, self._autoscaler, self._lesson = shape, autoscaler, lesson
         self._latency = ServerLatency()
         self._front = FrontArrivals()
         self._source: ArrivalSource = source or ServerArrivals(merge)
@@ -145,7 +148,7 @@ class ServiceView:
         if self.reflex.rest is not None:
             settings = replace(settings, held=settings.held | SCALE)
         return (
-            make_problem(known, settings, now_s=now_s),
+            make_problem(known, settings),
             # Instances that share cores serve no more than the cores do.
             max(traffic.sustained_rps, EASY * capacity * max(1, min(state.ready, self._shape.cores))),
         )
@@ -213,7 +216,7 @@ class ServiceView:
         _, served = self._searched
         self.best = found.best.config
         if served is not None and found.calibration_mean_s is not None:
-            self.margin = learn_margin(
+            self.margin = self._lesson(
                 self.margin,
                 observed_s=served.mean_s,
                 simulated_s=found.calibration_mean_s,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,8 +22,12 @@ from controller.baselines.replay import replay
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO, window_violation_ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from controller.arrivals.alarm import Alarm
+    from controller.arrivals.rate_detector import RateDetector
     from controller.baselines.attainment import AttainmentTable
     from controller.baselines.protocol import Past
     from controller.performance_model.prediction import TimerSetting
@@ -55,18 +59,54 @@ def planning_quantile(step: float, quantile: float) -> float:
     return 1 - (1 - step) * (1 - quantile) / 0.05
 
 
+class DispersionChannel(Protocol):
+    """What is asked of how bursty counts are."""
+
+    @property
+    def fano(self) -> float:
+        """Variance over mean of counts."""
+        ...
+
+
+class Watch(Protocol):
+    """What is asked of a detector."""
+
+    @property
+    def rate(self) -> RateDetector:
+        """Its channel for the rate."""
+        ...
+
+    @property
+    def dispersion(self) -> DispersionChannel:
+        """Its channel for the dispersion."""
+        ...
+
+    def update(self, count: float) -> Sequence[Alarm]:
+        """Take the next bin; return what it revealed."""
+        ...
+
+
 class Tidegate:
     """Decides from what the detector makes of the past.
 
     Args:
         table: what settings attain and cost.
         rng: for the simulated arrivals, drawn once.
+        detector: watches the arrivals, fresh; None is the project's own.
+        ladder: planning quantiles, rising; of one alone nothing is learned from what was seen.
     """
 
-    def __init__(self, table: AttainmentTable, rng: np.random.Generator) -> None:
-        self._table = table
+    def __init__(
+        self,
+        table: AttainmentTable,
+        rng: np.random.Generator,
+        *,
+        detector: Watch | None = None,
+        ladder: Sequence[float] = LADDER,
+    ) -> None:
+        self._table, self._ladder = table, ladder
         self._unit = np.cumsum(rng.exponential(size=SIMULATED_ARRIVALS))
-        self._detector = Detector()
+        self._detector = detector or Detector()
         self._next_bin = 0
         self._next_s = -math.inf
         self._left: list[tuple[float, float]] = []
@@ -107,7 +147,7 @@ class Tidegate:
         share = worst([table.at_rate(rate) for rate in self._rates(rate_rps)])
         cost_usd, present = self._cost_usd(rate_rps), table.index(past.present)
         found = past.present
-        for step in LADDER:
+        for step in self._ladder:
             quantile = planning_quantile(step, table.slo.quantile)
             found = table.setting(cheapest(cost_usd, share, quantile, present=present))
             if self._keeps_windows(found, rate_rps) and self._holds_now(found, past, quantile):

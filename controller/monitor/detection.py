@@ -1,7 +1,8 @@
 """How changes are found and laws fitted, put together from the rooms that do it (`controller.arrivals`).
 
 A regime has changed when a level has lasted for two minutes that the law of what came before makes improbable. Under a
-bursty law that takes much: its phases move the mean of two minutes, too, and that is what its dispersion says.
+bursty law that takes much: its phases move the mean of two minutes, too, and that is what its dispersion says. So it
+does when one law explains all that was seen: a long phase at its beginning is then none of another regime.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from controller.arrivals.detector import Detector
 from controller.arrivals.selection import Fit, fit_counts
 from controller.domain.arrival_process import Map, PoissonProcess, as_map
 from controller.domain.arrival_statistics import idc
+from controller.monitor.one_law import is_one_law
 from controller.monitor.traffic import Detection
 
 if TYPE_CHECKING:
@@ -55,7 +57,9 @@ def confirm_regime(counts: NDArray[np.int64]) -> int | None:
     likely = {edge: _probability(values, edge) for edge in edges}
     best = min(likely, key=lambda edge: likely[edge], default=None)
     # Several places were tried, so each must be the more improbable.
-    return best if best is not None and likely[best] < IMPROBABLE / len(likely) else None
+    if best is None or likely[best] >= IMPROBABLE / len(likely) or is_one_law(values, best):
+        return None
+    return best
 
 
 def _probability(counts: NDArray[np.float64], edge: int) -> float:

@@ -6,12 +6,22 @@ arrivals under the same setting. A ratio above 1 becomes a factor on every predi
 
 from __future__ import annotations
 
+from typing import Protocol
+
 LARGEST = 1.5
 """A larger factor would hide a broken model behind idle instances."""
 RATE = 0.3
 """Weight of the newest comparison."""
 NEGLIGIBLE = 0.05
 """Share of the bound that is added to both sides: a millisecond too much says nothing about a bound of a second."""
+
+
+class Lesson(Protocol):
+    """What a comparison of the measured with the simulated makes of a margin."""
+
+    def __call__(self, margin: float, *, observed_s: float, simulated_s: float, bound_s: float) -> float:
+        """See `learn_margin`."""
+        ...
 
 
 def learn_margin(margin: float, *, observed_s: float, simulated_s: float, bound_s: float) -> float:

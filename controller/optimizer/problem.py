@@ -50,18 +50,21 @@ class Known:
     served_s: float | None
 
 
-def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Problem:
-    """Return the problem of one search; the same knowledge at the same second gives the same problem.
+def make_problem(known: Known, settings: LoopSettings) -> Problem:
+    """Return the problem of one search; the same knowledge gives the same problem.
+
+    Every search meets the same random numbers (Glasserman and Yao 1992: common random numbers). With fresh ones, what
+    two searches of one steady rate answer would differ by their noise, and settings would follow it.
 
     Raises:
         BadInputError: bounds that leave nothing to search.
     """
-    rng = np.random.default_rng((settings.seed, round(1000 * max(0.0, now_s))))
+    ahead, behind = np.random.default_rng(settings.seed).spawn(2)
     traffic = known.traffic
     calibration = None
     if known.served_s is not None:
         recent = traffic.past[-round(known.served_s / BIN_S) :]
-        calibration = past_scenario(recent, traffic.lengths, rng, initial_scale=max(1, traffic.ready))
+        calibration = past_scenario(recent, traffic.lengths, behind, initial_scale=max(1, traffic.ready))
     space = search_space(
         known.present,
         shape=known.shape,
@@ -73,7 +76,7 @@ def make_problem(known: Known, settings: LoopSettings, *, now_s: float) -> Probl
     )
     return Problem(
         space=space,
-        scenarios=build_scenarios(traffic, rng),
+        scenarios=build_scenarios(traffic, ahead),
         world=World(
             service=known.service,
             autoscaler=known.autoscaler,

@@ -78,10 +78,15 @@ class TrafficSeen:
 
 
 def build_scenarios(seen: TrafficSeen, rng: np.random.Generator) -> tuple[Scenario, ...]:
-    """Return the scenarios of a search; all settings meet the same arrivals."""
+    """Return the scenarios of a search; all settings meet the same arrivals.
+
+    Each has random numbers of its own, so that one request more in one of them moves no other.
+    """
     initial = max(1, seen.ready)
-    built = [_present(seen, rng, initial), *(_burst(seen, rng, initial, burst) for burst in BURSTS)]
-    past = past_scenario(seen.past, seen.lengths, rng, initial_scale=initial)
+    now, before, *bursts = rng.spawn(2 + len(BURSTS))
+    built = [_present(seen, now, initial)]
+    built += [_burst(seen, each, initial, burst) for each, burst in zip(bursts, BURSTS, strict=True)]
+    past = past_scenario(seen.past, seen.lengths, before, initial_scale=initial)
     return (*built, past) if past.arrivals_s.size else tuple(built)
 
 
@@ -113,8 +118,8 @@ def _burst(seen: TrafficSeen, rng: np.random.Generator, initial_scale: int, burs
     parts: list[NDArray[np.float64]] = []
     duration_s = 0.0
     # Not as `Phases`, which refuse a stretch that is shorter than a millisecond.
-    for rate_rps, each_s in stretches:
-        parts.append(duration_s + sample_arrivals(PoissonProcess(rate_rps), duration_s=each_s, rng=rng))
+    for (rate_rps, each_s), stream in zip(stretches, rng.spawn(len(stretches)), strict=True):
+        parts.append(duration_s + sample_arrivals(PoissonProcess(rate_rps), duration_s=each_s, rng=stream))
         duration_s += each_s
     return _scenario("burst", np.concatenate(parts), duration_s, seen.lengths, (rng, initial_scale))
 

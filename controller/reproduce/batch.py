@@ -26,6 +26,7 @@ from controller.reproduce.batch_figures import contest_figure, day_figure
 from controller.reproduce.batch_pods import POD_DESIGNS, STRETCH_S, pod_outcomes
 from controller.reproduce.batch_rows import law_rows, search_rows
 from controller.reproduce.instance_rows import instance_rows
+from controller.reproduce.overheads import overhead_rows
 from controller.reproduce.rows import Done, Reproduction, Row
 from controller.reproduce.table import contest_table, published_table, requirement_table
 from controller.reproduce.traces import TRACES
@@ -128,3 +129,4 @@ def _claim_rows(outcomes: list[Outcome]) -> Iterator[Row]:
         trace=trace,
         service=service,
     )
+    yield from overhead_rows(PUBLISHED, deciding_s_a_day=ours.compute_s_a_day)

@@ -1,13 +1,14 @@
-"""The papers that can be reproduced, each behind one function, so that the command can run one or all."""
+"""The papers that can be reproduced, and ours without its parts, each behind one function: one or all can be run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.reproduce import batch, jbmp, parallel
+from controller.reproduce import ablations, batch, jbmp, parallel
 from controller.reproduce.batch_contest import bouts
 from controller.reproduce.jbmp_contest import Effort
+from controller.reproduce.overheads import with_overheads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """One published system.
+    """One published system, or ours without its parts.
 
     Attributes:
         title: who and where.
@@ -51,11 +52,17 @@ def _parallel(order: Order, tell: Callable[[str], None]) -> Done:
 
 
 def _jbmp(order: Order, tell: Callable[[str], None]) -> Done:
-    return jbmp.reproduce(order.folder, EFFORT, seed=order.seed, tell=tell)
+    done = jbmp.reproduce(order.folder, EFFORT, seed=order.seed, tell=tell)
+    return with_overheads(done, "JBMP")
+
+
+def _ablations(order: Order, tell: Callable[[str], None]) -> Done:
+    return ablations.reproduce(seed=order.seed, tell=tell)
 
 
 PAPERS: dict[str, Paper] = {
     batch.PAPER: Paper("Ali et al., SC 2020", batch.STEPS, _batch),
     parallel.PAPER: Paper("Barrak and Ksontini, 2025", parallel.STEPS, _parallel),
     jbmp.PAPER: Paper("Cai et al., APSys 2023", EFFORT.steps, _jbmp),
+    ablations.PAPER: Paper("ours without one of its parts", ablations.STEPS, _ablations),
 }

@@ -43,17 +43,17 @@ def stubs(monkeypatch):
 
 
 @pytest.mark.usefixtures("stubs")
-def test_all_writes_the_three_papers_in_one_document_and_ends_well_whatever_is_missed(tmp_path, capsys):
+def test_all_writes_papers_and_ablations_in_one_document_and_ends_well_whatever_is_missed(tmp_path, capsys):
     assert main(["reproduce", "all", "--out", str(tmp_path / "new"), "--seed", "5", "--hours", "2"]) == 0
     document = json.loads((tmp_path / "new" / "reproduce.json").read_text())
-    assert [each["paper"] for each in document["papers"]] == ["batch", "parallel", "jbmp"]
+    assert [each["paper"] for each in document["papers"]] == ["batch", "parallel", "jbmp", "ablations"]
     assert document["seed"] == 5
     assert document["papers"][0]["rows"][0]["reproduced"] == 2
     shown = capsys.readouterr()
     assert (
         shown.out.index("batch: Ali et al.") < shown.out.index("table of parallel") < shown.out.index("table of jbmp")
     )
-    assert shown.err == f"written: {tmp_path / 'new' / 'reproduce.json'} and 3 figures beside it\n"
+    assert shown.err == f"written: {tmp_path / 'new' / 'reproduce.json'} and 4 figures beside it\n"
 
 
 @pytest.mark.usefixtures("stubs")

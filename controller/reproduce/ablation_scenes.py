@@ -1,0 +1,126 @@
+"""What the parts of the loop are taken out of, and on: designs, and scenes of a few minutes drawn from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from controller.arrivals.rate_detector import RateDetector
+from controller.domain.arrival_map import mmpp
+from controller.domain.arrival_process import Phase, Phases, PoissonProcess, sample_arrivals
+from controller.domain.prices import load_prices
+from controller.domain.service_time import TokenServiceTimes
+from controller.domain.serving_config import PRICE_OF_CHANGE, InstanceShape
+from controller.domain.slo import LatencySlo
+from controller.monitor.detection import default_detection
+from controller.reproduce.rehearsal import Design, Scene
+from controller.settings import LoopSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from controller.arrivals.alarm import Alarm
+    from controller.domain.arrival_process import ArrivalProcess
+
+SLO = LatencySlo(0.95, 1.0)
+FULL = "tidegate"
+RUPTURES, DISPERSION, OPTUNA = "without ruptures", "without the dispersion channel", "without Optuna"
+HOT, MARGIN = "without hot settings", "without the margin"
+PARTS = (RUPTURES, DISPERSION, OPTUNA, HOT, MARGIN)
+TOKENS = (12, 36)
+"""Shortest and longest request."""
+BY_TOKENS = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
+"""About twenty requests a second and instance, whatever the batch."""
+BY_CALLS = TokenServiceTimes(per_batch_s=0.25, per_token_s=0.0002, cv=0.1)
+"""A call costs a quarter of a second with whatever is in it."""
+
+
+class RateAlone:
+    """A detector with one channel."""
+
+    def __init__(self) -> None:
+        self.rate = RateDetector()
+
+    def update(self, count: float, *, is_censored: bool = False) -> list[Alarm]:
+        """See `OnlineDetector.update`."""
+        alarm = self.rate.update(max(count, self.rate.rate_rps) if is_censored else count)
+        return [] if alarm is None else [alarm]
+
+
+def designs() -> dict[str, Design]:
+    """Return the whole loop, and the loop without each of its parts."""
+    settings = LoopSettings(slo=SLO, prices=load_prices().cluster, trials=16)
+    detection = default_detection()
+    hot = frozenset(knob for knob, price in PRICE_OF_CHANGE.items() if price == "hot")
+    return {
+        FULL: Design(settings=settings),
+        # Every law is then one regime, of which the last fifteen minutes are known.
+        RUPTURES: Design(settings=settings, detection=replace(detection, confirm=_unconfirmed)),
+        DISPERSION: Design(settings=settings, detection=replace(detection, detector=RateAlone)),
+        # The default, the last best and each knob at its ends and middle are tried, and nothing is proposed.
+        OPTUNA: Design(settings=replace(settings, trials=0)),
+        HOT: Design(settings=replace(settings, held=hot)),
+        MARGIN: Design(settings=settings, lesson=_unlearned),
+    }
+
+
+def _unconfirmed(counts: NDArray[np.int64]) -> int | None:
+    del counts
+
+
+def _unlearned(margin: float, *, observed_s: float, simulated_s: float, bound_s: float) -> float:
+    del observed_s, simulated_s, bound_s
+    return margin
+
+
+def levels(seed: int) -> Scene:
+    """Return five busy minutes, and ten in which a fifth of the rate is left."""
+    return _scene(seed, _in_turn((300.0, PoissonProcess(40.0)), (600.0, PoissonProcess(8.0))), 900.0, BY_TOKENS)
+
+
+def gusts(seed: int) -> Scene:
+    """Return one rate throughout, Poisson at first, then in gusts of less than a second."""
+    gusty = mmpp(np.array([6.0, 60.0]), np.array([[0.0, 1 / 3], [1 / 0.75, 0.0]]))
+    return _scene(seed, _in_turn((300.0, PoissonProcess(16.8)), (300.0, gusty)), 600.0, BY_TOKENS)
+
+
+def calls(seed: int) -> Scene:
+    """Return a rate that triples, for a network whose calls cost much whatever is in them."""
+    return _scene(seed, _in_turn((150.0, PoissonProcess(30.0)), (150.0, PoissonProcess(90.0))), 300.0, BY_CALLS)
+
+
+def crowded(seed: int) -> Scene:
+    """Return a steady rate on a node whose instances were promised a core each and share four."""
+    shape = InstanceShape(cold_start_s=2.0)
+    return replace(_scene(seed, PoissonProcess(40.0), 400.0, BY_TOKENS), shape=replace(shape, cores=4.0), stated=shape)
+
+
+SCENES: dict[str, Callable[[int], Scene]] = {"levels": levels, "gusts": gusts, "calls": calls, "crowded": crowded}
+TRIED: dict[str, tuple[str, ...]] = {
+    "levels": (RUPTURES, OPTUNA),
+    "gusts": (DISPERSION,),
+    "calls": (HOT, OPTUNA),
+    "crowded": (MARGIN, HOT),
+}
+"""Parts that are taken out on each scene: those that its traffic or its service asks for."""
+
+
+def _in_turn(*stretches: tuple[float, ArrivalProcess]) -> Phases:
+    return Phases(tuple(Phase(length_s, process) for length_s, process in stretches))
+
+
+def _scene(seed: int, process: ArrivalProcess, until_s: float, service: TokenServiceTimes) -> Scene:
+    rng = np.random.default_rng((seed, 5))
+    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
+    return Scene(
+        arrival_s=arrival_s,
+        tokens=rng.integers(TOKENS[0], TOKENS[1] + 1, arrival_s.size),
+        until_s=until_s,
+        service=service,
+        shape=InstanceShape(cold_start_s=2.0),
+        seed=seed,
+    )
