@@ -22,6 +22,8 @@ LEAST_ARRIVALS = 100
 LEAST_SWITCHES = 40.0
 """Changes of phase expected in the data below which an estimate of phases is called insufficient."""
 COVERAGE = 0.95
+MOST_FREEDOM = 1e6
+"""Degrees of freedom that stand for a known variance."""
 PARTS = 10
 """Equal parts of the observation between which the rate is compared."""
 DRIFTS_BELOW = 1e-4
@@ -30,7 +32,7 @@ DRIFTS_BELOW = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A process that was tried; log-likelihoods on arrivals that it was not fitted to."""
+    """A process that was tried; log-likelihoods on arrivals that it was not fitted to, with time in mean gaps."""
 
     name: str
     held_out_log_likelihood_per_arrival: float
@@ -81,16 +83,15 @@ def rate_error(process: PoissonProcess | Map, rate_rps: float, duration_s: float
     return math.sqrt(rate_rps * idc(as_map(process), duration_s) / duration_s)
 
 
-def rate_interval(process: PoissonProcess | Map, rate_rps: float, duration_s: float) -> tuple[float, float]:
-    """Return the 95 % interval of the rate, from 0 on.
+def rate_interval(rate_rps: float, error_rps: float, changes: float) -> tuple[float, float]:
+    """Return the 95 % interval of the rate, from 0 on, from its standard error and the changes of phase seen.
 
     The variance of the rate goes with the length of phases, which k changes of phase tell with a relative error of
     1/sqrt(k): as if from 2k degrees of freedom, hence Student's law.
     """
-    freedom = max(3.0, 2 * changes_of_phase(process, duration_s))
-    reach = float(stdtrit(freedom, 0.5 + COVERAGE / 2)) if math.isfinite(freedom) else 1.96
-    error = reach * rate_error(process, rate_rps, duration_s)
-    return max(0.0, rate_rps - error), rate_rps + error
+    freedom = min(max(3.0, 2 * changes), MOST_FREEDOM)
+    reach = float(stdtrit(freedom, 0.5 + COVERAGE / 2)) * error_rps
+    return max(0.0, rate_rps - reach), rate_rps + reach
 
 
 def changes_of_phase(process: PoissonProcess | Map, duration_s: float) -> float:
@@ -108,11 +109,15 @@ def changes_of_phase(process: PoissonProcess | Map, duration_s: float) -> float:
     return duration_s * min(2 * seldom, slowest / 2)
 
 
-def drifts(process: PoissonProcess | Map, counts: NDArray[np.float64], duration_s: float) -> bool:
-    """Say whether counts of `PARTS` equal parts differ more than the process lets them."""
-    expected = float(counts.mean())
+def drift(process: PoissonProcess | Map, counts: NDArray[np.float64], duration_s: float) -> float:
+    """Return how many times the variance between equal parts is that of the process; 1 where it may well be its own.
+
+    The counts of the parts have shape (n_parts,), the duration is that of the whole observation.
+    """
+    expected, freedom = float(counts.mean()), counts.size - 1
     variance = expected * idc(as_map(process), duration_s / counts.size)
-    return float(chdtrc(counts.size - 1, ((counts - expected) ** 2).sum() / variance)) < DRIFTS_BELOW
+    squares = float(((counts - expected) ** 2).sum()) / variance
+    return squares / freedom if float(chdtrc(freedom, squares)) < DRIFTS_BELOW else 1.0
 
 
 def gap_intervals(

@@ -6,6 +6,7 @@ phases by moments.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from controller.arrivals.fit_diagnosis import (
     Diagnostics,
     Fit,
     changes_of_phase,
-    drifts,
+    drift,
     gap_intervals,
     rate_error,
     rate_interval,
@@ -105,7 +106,7 @@ def fit_bins(counts: NDArray[np.float64], bin_s: float, *, among: Among | None =
     if n < LEAST_ARRIVALS or halves is None:
         verdict = RateOnly((FEW if n < LEAST_ARRIVALS else SCATTERED).format(n), is_insufficient=True)
     else:
-        evidence = Evidence(halves, halves, fit_mmpp(measure_counts(counts, bin_s / unit)), None)
+        evidence = Evidence(halves, halves, _modulated(counts, bin_s / unit), None)
         verdict = climb(evidence, among or Among())
     return _fit(counts, bin_s, verdict, None)
 
@@ -122,11 +123,16 @@ def _judge_gaps(
     if among.kind == "any" and intervals is not None and intervals[0][1] < 1 / among.most_phases:
         return RateOnly(EVEN.format(gap_statistics(times)[0], among.most_phases), is_insufficient=False)
     counts, bin_units = bins[0], bins[1] / unit
-    slow, modulated = halve_counts(counts, bin_units), fit_mmpp(measure_counts(counts, bin_units))
+    slow, modulated = halve_counts(counts, bin_units), _modulated(counts, bin_units)
     lasts_bins = 0.0 if modulated is None else -2 / (np.trace(modulated.D0 + modulated.D1) * bin_units)
     if slow is None or lasts_bins < LASTS_BINS:
         slow = fine
     return climb(Evidence(fine, slow, modulated, two_phases(times / unit)), among)
+
+
+def _modulated(counts: NDArray[np.float64], bin_units: float) -> Map | None:
+    moments = measure_counts(counts, bin_units)
+    return fit_mmpp(moments) if moments.idc.min() > 0 else None
 
 
 def _fit(
@@ -139,7 +145,12 @@ def _fit(
     rate = n / duration
     is_tried = isinstance(verdict, Verdict)
     process = _in_seconds(verdict.chosen.refitted(), rate) if is_tried else PoissonProcess(rate)
-    why, is_insufficient = _sufficiency(process, counts, bin_s, verdict)
+    parts = np.array([part.sum() for part in np.array_split(counts, min(PARTS, counts.size))])
+    excess = drift(process, parts, duration) if parts.size == PARTS else 1.0
+    # What the process does not explain is known from the parts alone.
+    changes = changes_of_phase(process, duration) if excess == 1 else (PARTS - 1) / 2
+    error = rate_error(process, rate, duration) * math.sqrt(excess)
+    why, is_insufficient = _sufficiency(process, duration, verdict, is_drifting=excess > 1)
     scv = lag1 = likelihood = intervals = None
     if instants is not None and instants[0].size > 3:
         scv, lag1 = gap_statistics(instants[0])
@@ -149,14 +160,14 @@ def _fit(
         n=n,
         duration_s=duration,
         rate_rps=rate,
-        rate_error_rps=rate_error(process, rate, duration),
+        rate_error_rps=error,
         scv=scv,
         lag1=lag1,
         idc={f"{scale:g}": idc_at(counts, bin_s, scale) for scale in (1.0, 10.0, 60.0)},
         log_likelihood=likelihood,
         why=why,
         is_insufficient=is_insufficient,
-        rate_interval_rps=rate_interval(process, rate, duration),
+        rate_interval_rps=rate_interval(rate, error, changes),
         scv_interval=None if intervals is None else intervals[0],
         lag1_interval=None if intervals is None else intervals[1],
         candidates=verdict.candidates if is_tried else (),
@@ -165,17 +176,15 @@ def _fit(
 
 
 def _sufficiency(
-    process: PoissonProcess | Map, counts: NDArray[np.float64], bin_s: float, verdict: Verdict | RateOnly
+    process: PoissonProcess | Map, duration_s: float, verdict: Verdict | RateOnly, *, is_drifting: bool
 ) -> tuple[str, bool]:
     """Return the reason, and whether the data are insufficient."""
-    duration = counts.size * bin_s
     if isinstance(verdict, RateOnly):
         return f"poisson: {verdict.why}", verdict.is_insufficient
-    switches = changes_of_phase(process, duration)
+    switches = changes_of_phase(process, duration_s)
     if switches < LEAST_SWITCHES:
         return f"{verdict.why}; insufficient data, about {switches:.0f} changes of phase were seen", True
-    parts = np.array([part.sum() for part in np.array_split(counts[: counts.size // PARTS * PARTS], PARTS)])
-    if counts.size >= PARTS and drifts(process, parts, duration):
+    if is_drifting:
         return f"{verdict.why}; insufficient data, the rate moves more between tenths than this process lets it", True
     return verdict.why, False
 

@@ -90,18 +90,19 @@ def _fit(counts: NDArray[np.float64], bin_s: float, times_s: NDArray[np.float64]
     process, why, is_insufficient = _select(moments, times_s)
     gaps = gap_statistics(times_s) if times_s is not None and times_s.size > 3 else (None, None)
     likelihood = None if times_s is None else log_likelihood(process, _positive_gaps(times_s))
+    error = rate_error(process, moments.rate_rps, moments.duration_s)
     diagnostics = Diagnostics(
         n=moments.n,
         duration_s=moments.duration_s,
         rate_rps=moments.rate_rps,
-        rate_error_rps=rate_error(process, moments.rate_rps, moments.duration_s),
+        rate_error_rps=error,
         scv=gaps[0],
         lag1=gaps[1],
         idc={f"{scale:g}": idc_at(counts, bin_s, scale) for scale in (1.0, 10.0, 60.0)},
         log_likelihood=likelihood,
         why=why,
         is_insufficient=is_insufficient,
-        rate_interval_rps=rate_interval(process, moments.rate_rps, moments.duration_s),
+        rate_interval_rps=rate_interval(moments.rate_rps, error, changes_of_phase(process, moments.duration_s)),
     )
     return Fit(process, diagnostics)
 

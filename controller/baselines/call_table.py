@@ -34,6 +34,19 @@ class MadeCalls:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CallNoise:
+    """What makes equal calls differ.
+
+    Attributes:
+        factors: on the time of a call, each as likely as the others, shape (n,).
+        prices: of a call, which change with its time.
+    """
+
+    factors: NDArray[np.float64]
+    prices: LambdaPrices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CallTable:
     """Calls by memory, processes and batch size.
 
@@ -44,15 +57,13 @@ class CallTable:
         seconds: shape (n_processes n_memories, B); one row after the other for each memory, first those of one process;
             column k - 1 is a batch of k.
         usd: same shape; the price of one call.
-        prices: of a call.
-        noise: factors on the time of a call, each as likely as the others, shape (n,); None for calls without.
+        noise: of the calls; None for calls without.
     """
 
     memories_mb: tuple[int, ...]
     seconds: NDArray[np.float64]
     usd: NDArray[np.float64]
-    prices: LambdaPrices
-    noise: NDArray[np.float64] | None = None
+    noise: CallNoise | None = None
 
     @property
     def max_batch_size(self) -> int:
@@ -92,11 +103,12 @@ class CallTable:
         seconds = self.seconds[rows, sizes - 1]
         if self.noise is None:
             return MadeCalls(seconds, self.usd[rows, sizes - 1])
-        seconds = seconds * rng.choice(self.noise, sizes.size)
+        seconds = seconds * rng.choice(self.noise.factors, sizes.size)
         memory_gb = np.array(self.memories_mb)[rows % len(self.memories_mb)] / MB_PER_GB
         answered = np.isfinite(seconds)
-        gb_usd = call_cost_usd(np.where(answered, seconds, 0.0), memory_mb=MB_PER_GB, prices=self.prices)
-        usd = (gb_usd - self.prices.request_usd) * memory_gb + self.prices.request_usd
+        prices = self.noise.prices
+        gb_usd = call_cost_usd(np.where(answered, seconds, 0.0), memory_mb=MB_PER_GB, prices=prices)
+        usd = (gb_usd - prices.request_usd) * memory_gb + prices.request_usd
         return MadeCalls(seconds, np.where(answered, usd, 0.0))
 
 
@@ -109,7 +121,7 @@ def tabulate_calls(
         BadInputError: times that are not known, not positive, or shorter for a larger batch.
     """
     seconds = np.stack([service_law(service, max_batch_size, memory_mb=memory).mean_s for memory in memories_mb])
-    return CallTable(memories_mb, seconds, _priced(seconds, memories_mb, prices), prices)
+    return CallTable(memories_mb, seconds, _priced(seconds, memories_mb, prices))
 
 
 def tabulate_function(calls: CallTimes, prices: LambdaPrices) -> CallTable:
@@ -122,7 +134,7 @@ def tabulate_function(calls: CallTimes, prices: LambdaPrices) -> CallTable:
         seconds[c - 1, :, grid.most_per_process * c :] = np.inf
     rows = seconds.reshape(-1, len(fills))
     memories = grid.memories_mb * grid.most_processes
-    return CallTable(grid.memories_mb, rows, _priced(rows, memories, prices), prices, calls.noise)
+    return CallTable(grid.memories_mb, rows, _priced(rows, memories, prices), CallNoise(calls.noise, prices))
 
 
 def _priced(seconds: NDArray[np.float64], memories_mb: tuple[int, ...], prices: LambdaPrices) -> NDArray[np.float64]:

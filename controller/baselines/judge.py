@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from controller.domain.slo import LatencySlo
     from controller.performance_model.prediction import TimerSetting
 
+SettingT_co = TypeVar("SettingT_co", covariant=True)
 FORGIVEN_S = 1e-9
 """A setting may sit exactly on the bound, and instants late in a day carry rounding errors of 1e-11 s."""
 
@@ -68,7 +69,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[SettingT_co]):
     """What a policy said when it was asked.
 
     Attributes:
@@ -79,7 +80,7 @@ class Answer:
     """
 
     at_s: float
-    setting: TimerSetting
+    setting: SettingT_co
     compute_s: float
     is_decision: bool
 
@@ -100,14 +101,14 @@ class Verdict:
     cost_per_request_usd: float
     mean_batch_size: float
     window_violation_ratio: float
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer[object], ...]
 
     def quantile_s(self, quantile: float) -> float:
         """Return the smallest latency that this share of the requests does not exceed."""
         return float(np.quantile(self.latency_s, quantile, method="inverted_cdf"))
 
     @property
-    def changes(self) -> list[tuple[float, TimerSetting]]:
+    def changes(self) -> list[tuple[float, object]]:
         """Each setting with when it came into force, the first one included."""
         return changes_of(self.answers)
 
@@ -153,7 +154,7 @@ def judge(policy: Policy, trial: Trial, *, clock: Callable[[], float] = perf_cou
     )
 
 
-def changes_of(answers: tuple[Answer, ...]) -> list[tuple[float, TimerSetting]]:
+def changes_of(answers: tuple[Answer[SettingT_co], ...]) -> list[tuple[float, SettingT_co]]:
     """Return the answers that changed the setting, the first one included."""
     found = [(answers[0].at_s, answers[0].setting)]
     for each in answers[1:]:
@@ -162,16 +163,25 @@ def changes_of(answers: tuple[Answer, ...]) -> list[tuple[float, TimerSetting]]:
     return found
 
 
-def _ask(policy: Policy, trial: Trial, clock: Callable[[], float]) -> tuple[Answer, ...]:
-    period_s = policy.period_s
+def times_of(period_s: float, trial: Trial) -> list[float]:
+    """Return when a policy with this period is asked.
+
+    Raises:
+        BadInputError: a period that is not positive.
+    """
     if not period_s > 0:
         raise BadInputError(f"policy: needs a positive period in seconds, got {period_s!r}")
-    times = [trial.from_s]
-    if math.isfinite(period_s):
-        n = math.ceil((trial.until_s - trial.from_s) / period_s - 1e-9)
-        times = [trial.from_s + k * period_s for k in range(n)]
+    if not math.isfinite(period_s):
+        return [trial.from_s]
+    n = math.ceil((trial.until_s - trial.from_s) / period_s - 1e-9)
+    return [trial.from_s + k * period_s for k in range(n)]
+
+
+def _ask(policy: Policy, trial: Trial, clock: Callable[[], float]) -> tuple[Answer[TimerSetting], ...]:
+    times = times_of(policy.period_s, trial)
     ends = np.searchsorted(trial.arrival_s, times, side="left").tolist()
-    present, answers = trial.calls.unbatched, list[Answer]()
+    present = trial.calls.unbatched
+    answers: list[Answer[TimerSetting]] = []
     for at_s, end in zip(times, ends, strict=True):
         began_s = clock()
         decided = policy.decide(Past(at_s, trial.arrival_s[:end], present))

@@ -104,11 +104,11 @@ class TidegateFunction:
         kept = function.cheapest(rate_rps, present)
         warming_calls = calls_in_flight(best.setting, rate_rps=rate_rps, bound_s=self._slo.bound_s)
         dwell_s = MEMORY_S / (len(self._changes_s) + 1)
-        gain_usd = math.inf if kept is None else (kept.cost_usd - best.cost_usd) * rate_rps * dwell_s
-        if gain_usd > warming_calls * function.start_usd(best.setting):
-            self._waiting = FunctionPlan(past.now_s + SWITCH_S, best.setting, rate_rps, warming_calls)
-            return past.present if kept is None else kept.setting
-        return past.present if kept is None else self._put_in_force(FunctionPlan(past.now_s, kept.setting, rate_rps, 0))
+        warming_usd = warming_calls * function.start_usd(best.setting)
+        if kept is not None and (kept.cost_usd - best.cost_usd) * rate_rps * dwell_s <= warming_usd:
+            return self._put_in_force(FunctionPlan(past.now_s, kept.setting, rate_rps, 0))
+        self._waiting = FunctionPlan(past.now_s + SWITCH_S, best.setting, rate_rps, warming_calls)
+        return past.present if kept is None else kept.setting
 
     def _put_in_force(self, plan: FunctionPlan) -> TimerSetting:
         self._waiting = None

@@ -136,6 +136,10 @@ class InstanceGroup:
             return Served(own[:0], none[:0], own, 0) if overflow else Served(own, none, own[:0], 0)
         at = arrival_s[own]
         slack_s = math.inf if overflow is None else overflow.bound_s - self.kind.seconds[-1] + FORGIVEN_S
+        if self.kind.max_batch_size == 1:
+            done_s = self._compute_in_turn(at, slack_s)
+            if done_s is not None:
+                return Served(own, done_s, own[:0], own.size)
         firsts, ends, done, over, known = self._compute(at, until_s, slack_s)
         self.pending = own[known:]
         is_over = np.zeros(known, dtype=np.bool_)
@@ -143,6 +147,34 @@ class InstanceGroup:
         sizes = np.array(ends, dtype=np.int64) - np.array(firsts, dtype=np.int64)
         done_s = np.repeat(np.array(done, dtype=np.float64), sizes)
         return Served(own[:known][~is_over], done_s, own[over], len(firsts))
+
+    def _compute_in_turn(self, at_s: NDArray[np.float64], slack_s: float) -> NDArray[np.float64] | None:
+        """Return when single requests are answered, shape (n,); None, and nothing done, where this way does not hold.
+
+        Of equal service times no request overtakes another, so that c instances serve in turn: request i follows i - c
+        on its instance, and each of these queues is a running maximum (Lindley's recursion). It does not hold where a
+        request would overflow, or where an instance has so much more to do than another that its turn is passed over.
+        """
+        order, seconds, size = sorted(self.heap), self.kind.seconds[0], at_s.size
+        count = len(order)
+        if not size or order[-1][0] > max(order[0][0], at_s[0]) + seconds:
+            return None
+        rounds = -(-size // count)
+        table = np.full(rounds * count, math.inf)
+        table[:size] = at_s
+        lead_s = np.arange(rounds, dtype=np.float64)[:, None] * seconds
+        table = table.reshape(rounds, count) - lead_s
+        table[:1] = np.maximum(table[:1], [free_s for free_s, _, _ in order])
+        start_s = (np.maximum.accumulate(table, axis=0) + lead_s).ravel()[:size]
+        if (start_s - at_s > slack_s).any():
+            return None
+        done_s = start_s + seconds
+        for turn in range(min(count, size)):
+            last = turn + (size - 1 - turn) // count * count
+            order[turn] = (float(done_s[last]), *order[turn][1:])
+        heapify(order)
+        self.heap = order
+        return done_s
 
     def _compute(
         self, at_s: NDArray[np.float64], until_s: float, slack_s: float

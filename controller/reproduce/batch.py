@@ -23,7 +23,9 @@ from controller.reproduce.batch_contest import (
     requirements,
 )
 from controller.reproduce.batch_figures import contest_figure, day_figure
+from controller.reproduce.batch_pods import POD_DESIGNS, STRETCH_S, pod_outcomes
 from controller.reproduce.batch_rows import law_rows, search_rows
+from controller.reproduce.instance_rows import instance_rows
 from controller.reproduce.rows import Done, Reproduction, Row
 from controller.reproduce.table import contest_table, published_table, requirement_table
 from controller.reproduce.traces import TRACES
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from controller.reproduce.batch_contest import Bout, Outcome
 
 PAPER = "batch"
-STEPS = len(TRACES) * len(SERVICES) * len(DESIGNS)
+STEPS = len(TRACES) * len(SERVICES) * (len(DESIGNS) + len(POD_DESIGNS))
 """What the progress counts."""
 SHOWN_TRACE, SHOWN_SERVICE = "NYS-like", facts.LIGHT.name
 """The day that is drawn."""
@@ -56,6 +58,7 @@ def reproduce(folder: Path, contest: Iterable[Bout], *, seed: int, tell: Callabl
         BadInputError: the folder cannot be written to.
     """
     outcomes: list[Outcome] = []
+    beside_pods: list[Outcome] = []
     figures = ["batch-contest.svg"]
     for bout in contest:
         windows: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]] = {}
@@ -65,14 +68,18 @@ def reproduce(folder: Path, contest: Iterable[Bout], *, seed: int, tell: Callabl
                 trial = bout.trial
                 at_s, quantile_s = window_quantiles(trial.judged, verdict.latency_s, trial.slo.quantile)
                 windows[design] = (at_s, quantile_s, verdict.window_violation_ratio)
+        beside_pods += pod_outcomes(bout, partial(_tell_step, tell, bout))
         if _is_shown(bout):
             write_whole(folder / "batch-day.svg", day_figure(bout, windows))
             figures.append("batch-day.svg")
     write_whole(folder / "batch-contest.svg", contest_figure(outcomes))
-    claims = [*law_rows(np.random.default_rng((seed, len(TRACES)))), *search_rows(), *_claim_rows(outcomes)]
+    of_laws, of_instances = (np.random.default_rng((seed, len(TRACES) + place)) for place in (0, 1))
+    claims = [*law_rows(of_laws), *search_rows(), *_claim_rows(outcomes), *instance_rows(of_instances)]
     required = requirements(outcomes)
-    text = "\n\n".join((published_table(claims), contest_table(outcomes, SECOND), requirement_table(required)))
-    return Done(Reproduction(PAPER, [*claims, *outcome_rows(outcomes)], required, figures), text)
+    pods = f"the last {STRETCH_S / 60:g} minutes, beside pods\n{contest_table(beside_pods, OURS, over='over ours')}"
+    text = "\n\n".join((published_table(claims), contest_table(outcomes, SECOND), pods, requirement_table(required)))
+    rows = [*claims, *outcome_rows(outcomes), *outcome_rows(beside_pods, stretch=f", last {STRETCH_S / 60:g} min")]
+    return Done(Reproduction(PAPER, rows, required, figures), text)
 
 
 def _tell_step(tell: Callable[[str], None], bout: Bout, design: str) -> None:

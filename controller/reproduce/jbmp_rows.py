@@ -47,6 +47,9 @@ AGAINST: dict[str, Callable[[Costs], float]] = {
     "loading for each request": lambda each: each.naive,
     "a warm function, unbatched": lambda each: each.warm,
 }
+_naive, _warm = AGAINST.values()
+STATISTICS: dict[str, Callable[[list[float]], np.floating]] = {"median": np.median, "worst": np.max}
+"""Over the functions of a family."""
 TUNER_NAMES = {REPAIRED: "JBMP repaired", PUBLISHED: "JBMP as published"}
 HOSTS_USD_A_DAY = {"t2.nano": 0.14, "t3.medium": 24 * 0.0416}
 """Of a packager's own host: the smallest there is, which BATCH's optimiser ran on, and one whose memory holds the
@@ -156,35 +159,29 @@ def requirements(costs: Sequence[Costs], found: dict[str, dict[str, Regret]]) ->
     """Return what is required of ours: of each family's median, and of its worst function."""
     families = by_network(costs)
     candidates = [
-        *(each for over in (_MEDIAN, _WORST) for each in _cost_candidates(families, over)),
+        *(each for name, over in STATISTICS.items() for each in _cost_candidates(families, name, over)),
         ("functions on which ours breaks the objective", 0.0, _broken(families)),
         *_regret_candidates(found),
     ]
     return [at_most(text, bound, values) for text, bound, values in candidates if values]
 
 
-_MEDIAN: tuple[str, Callable[[list[float]], np.floating]] = ("median", np.median)
-_WORST: tuple[str, Callable[[list[float]], np.floating]] = ("worst", np.max)
-_Candidate = tuple[str, float, dict[str, float]]
-
-
 def _cost_candidates(
-    families: dict[str, list[Costs]], over: tuple[str, Callable[[list[float]], np.floating]]
-) -> Iterator[_Candidate]:
+    families: dict[str, list[Costs]], name: str, over: Callable[[list[float]], np.floating]
+) -> Iterator[tuple[str, float, dict[str, float]]]:
     """Yield ratios of cost over the functions of a family, and what ours leaves of the optimum's saving."""
-    name, statistic = over
     fixed = {network: functions for network, functions in families.items() if network in FIXED_COST}
     long = {network: functions for network, functions in families.items() if network == LONG_TEXTS}
-    yield f"cost over loading for each request, {name}", MOST_OF_NAIVE, _ratios(families, _naive, statistic)
-    yield f"cost over warm, a fixed cost, {name}", MOST_OF_WARM, _ratios(fixed, _warm, statistic)
-    yield f"cost over warm, long texts, {name}", MOST_OF_WARM_LONG, _ratios(long, _warm, statistic)
-    yield f"cost over JBMP, model loaded, {name}", MOST_OF_RELOADING, _ratios(families, DESIGNS[RELOADING], statistic)
-    yield f"cost over JBMP, warm workers, {name}", MOST_OF_KEPT, _ratios(families, DESIGNS[KEPT], statistic)
-    yield f"lost of the saving over loading, {name}", MOST_LOST, _lost(families, _naive, statistic)
-    yield f"lost of the saving over warm, {name}", MOST_LOST, _lost(families, _warm, statistic)
+    yield f"cost over loading for each request, {name}", MOST_OF_NAIVE, _ratios(families, _naive, over)
+    yield f"cost over warm, a fixed cost, {name}", MOST_OF_WARM, _ratios(fixed, _warm, over)
+    yield f"cost over warm, long texts, {name}", MOST_OF_WARM_LONG, _ratios(long, _warm, over)
+    yield f"cost over JBMP, model loaded, {name}", MOST_OF_RELOADING, _ratios(families, DESIGNS[RELOADING], over)
+    yield f"cost over JBMP, warm workers, {name}", MOST_OF_KEPT, _ratios(families, DESIGNS[KEPT], over)
+    yield f"lost of the saving over loading, {name}", MOST_LOST, _lost(families, _naive, over)
+    yield f"lost of the saving over warm, {name}", MOST_LOST, _lost(families, _warm, over)
 
 
-def _regret_candidates(found: dict[str, dict[str, Regret]]) -> Iterator[_Candidate]:
+def _regret_candidates(found: dict[str, dict[str, Regret]]) -> Iterator[tuple[str, float, dict[str, float]]]:
     ours = {family: tuners[OURS] for family, tuners in found.items()}
     lead = {family: each.median - found[family][REPAIRED].median for family, each in ours.items()}
     yield "regret in 12 evaluations, median", MEDIAN_REGRET, {family: each.median for family, each in ours.items()}
@@ -192,9 +189,6 @@ def _regret_candidates(found: dict[str, dict[str, Regret]]) -> Iterator[_Candida
     broken = {family: float(each.broken) for family, each in ours.items()}
     yield "settings of a family that break the objective", 0.0, broken
     yield "median regret, less that of JBMP in 90", 0.0, lead
-
-
-_naive, _warm = AGAINST.values()
 
 
 def _ratios(

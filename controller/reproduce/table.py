@@ -50,19 +50,19 @@ def _over_sizes(rows: Sequence[Row]) -> list[list[Row]]:
     return list(found.values())
 
 
-def contest_table(outcomes: Sequence[Outcome], oracle: str) -> str:
-    """Return every design on every trace, its cost also against an oracle's."""
-    least = {(each.trace, each.service): each.usd_per_million for each in outcomes if each.design == oracle}
+def contest_table(outcomes: Sequence[Outcome], yardstick: str, *, over: str = "over oracle") -> str:
+    """Return every design on every trace, its cost also against that of one of them; `over` heads that column."""
+    least = {(each.trace, each.service): each.usd_per_million for each in outcomes if each.design == yardstick}
     lines: list[str] = []
     shown: tuple[str, str] | None = None
     for each in outcomes:
         key = (each.trace, each.service)
         if key != shown:
             title, shown = f"{each.trace}, {each.service}", key
-            lines.append(f"{title:<26}{'USD a mio.':>12}{'over oracle':>13}{'windows viol.':>15}{'p95':>10}")
-        over = f"{100 * (each.usd_per_million / least[key] - 1):+.2f} %"
+            lines.append(f"{title:<26}{'USD a mio.':>12}{over:>13}{'windows viol.':>15}{'p95':>10}")
+        dearer = f"{100 * (each.usd_per_million / least[key] - 1):+.2f} %"
         windows = f"{100 * each.window_violation_ratio:.2f} %"
-        lines.append(f"  {each.design:<24}{each.usd_per_million:>12.4g}{over:>13}{windows:>15}{each.p95_s:>8.3g} s")
+        lines.append(f"  {each.design:<24}{each.usd_per_million:>12.4g}{dearer:>13}{windows:>15}{each.p95_s:>8.3g} s")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/fitting.py                        # 100 seeds, all processes; some 25 minutes of one core
     python tests/benchmarks/fitting.py --processes W21 W22    # some
+    python tests/benchmarks/fitting.py --kind mmpp --phases 2 # without a choice, in a third of the time
     python tests/benchmarks/fitting.py --counts-of-s 1        # from counts by the second instead of instants
     python tests/benchmarks/fitting.py --keep out.jsonl       # go on where a run before was cut short
 
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from controller.arrivals.held_out import fit_bins, fit_instants
+from controller.arrivals.ladder import KINDS, Among
 from controller.domain.arrival_map import Map, mmpp, on_off
 from controller.domain.arrival_process import PoissonProcess, as_map, sample_arrivals
 from controller.domain.arrival_statistics import idc, lag1, scv
@@ -79,14 +81,14 @@ class Outcome:
     chosen: str
 
 
-def judge(truth: Map, seed: int, counts_of_s: float | None) -> Outcome:
+def judge(truth: Map, seed: int, counts_of_s: float | None, among: Among) -> Outcome:
     times = sample_arrivals(truth, duration_s=DURATION_S, rng=np.random.default_rng(seed))
     began_s = time.process_time()
     if counts_of_s is None:
-        fit = fit_instants(times, from_s=0.0, until_s=DURATION_S)
+        fit = fit_instants(times, from_s=0.0, until_s=DURATION_S, among=among)
     else:
         counts, _ = np.histogram(times, bins=round(DURATION_S / counts_of_s), range=(0, DURATION_S))
-        fit = fit_bins(counts.astype(np.float64), counts_of_s)
+        fit = fit_bins(counts.astype(np.float64), counts_of_s, among=among)
     cpu_s = time.process_time() - began_s
     seen, process = fit.diagnostics, as_map(fit.process)
     covers = (
@@ -148,8 +150,11 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--counts-of-s", type=float, help="fit counts in bins of so many seconds")
+    parser.add_argument("--kind", choices=KINDS, default="any")
+    parser.add_argument("--phases", type=int, default=4)
     parser.add_argument("--keep", type=Path, nargs="+", help="outcomes so far: read from all, written to the first")
     arguments = parser.parse_args()
+    among = Among(arguments.kind, arguments.phases)
     outcomes: dict[str, dict[int, Outcome]] = {name: {} for name in arguments.processes}
     for path in arguments.keep or []:
         for line in path.read_text().splitlines() if path.exists() else []:
@@ -158,11 +163,15 @@ def main() -> None:
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for name in arguments.processes:
             if seed not in outcomes[name]:
-                outcomes[name][seed] = judge(as_map(PROCESSES[name]), seed, arguments.counts_of_s)
+                outcomes[name][seed] = judge(as_map(PROCESSES[name]), seed, arguments.counts_of_s, among)
                 if arguments.keep:
                     with arguments.keep[0].open("a") as file:
                         file.write(json.dumps([name, seed, asdict(outcomes[name][seed])]) + "\n")
-    lines = [row(name, as_map(PROCESSES[name]), list(outcomes[name].values())) for name in arguments.processes]
+    lines = [
+        row(name, as_map(PROCESSES[name]), [seen for _, seen in sorted(outcomes[name].items())])
+        for name in arguments.processes
+        if outcomes[name]
+    ]
     sys.stdout.write("Rate error in units of sqrt(IDC / arrivals): at most 1.3 is wanted.\n")
     sys.stdout.write("".join(" | ".join(line) + "\n" for line in [list(HEAD), *lines]))
 

@@ -67,6 +67,34 @@ def test_a_fit_may_look_at_a_window(run):
     assert document["diagnostics"]["duration_s"] == 100
 
 
+@pytest.mark.parametrize(("kind", "document_kind"), [("poisson", "poisson"), ("mmpp", "mmpp"), ("map", "map")])
+def test_a_fit_may_take_counts_and_one_kind(kind, document_kind, tmp_path, capsys):
+    counts = np.repeat(np.random.default_rng(5).poisson([3, 30] * 30), 10)
+    (tmp_path / "counts.txt").write_text("\n".join(map(str, counts)))
+    flags = ["--counts", str(tmp_path / "counts.txt"), "--bin-s", "0.5", "--kind", kind, "--phases", "2", "--json"]
+    assert main(["fit", *flags]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == document_kind
+    low, high = document["diagnostics"]["rate_interval_rps"]
+    assert low < counts.mean() / 0.5 < high
+    assert document["diagnostics"]["scv_interval"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--counts",), "--bin-s: --counts needs a number of seconds"),
+        (("--bin-s", "0", "--counts"), "got 0"),
+        (("--bin-s", "1", "--from-s", "3", "--counts"), "belong to --times"),
+        (("--bin-s", "1", "--times"), "belongs to --counts"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named(flags, words, tmp_path, capsys):
+    (tmp_path / "lines.txt").write_text("1\n2\n3\n")
+    assert main(["fit", *flags, str(tmp_path / "lines.txt")]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_step_is_an_alarm_with_its_bins_and_rates(run):
     rng = np.random.default_rng(2)
     code, out, _ = run("detect", [*rng.poisson(10, 200), *rng.poisson(40, 50)], "--bin-s", 1, "--json")
@@ -90,7 +118,29 @@ def test_no_alarm_is_an_empty_list(run):
     assert (code, json.loads(out)) == (0, {"alarms": []})
 
 
-@pytest.mark.parametrize(("command", "flags"), [("fit", ()), ("detect", ("--bin-s", 1))])
+def test_changes_are_named_online_and_in_hindsight_on_request(run):
+    rng = np.random.default_rng(2)
+    code, out, _ = run("detect", [*rng.poisson(10, 200), *rng.poisson(40, 50)], "--bin-s", 1, "--changes", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert set(document) == {"alarms", "changes", "stretches"}
+    (change,) = document["changes"]
+    assert set(change) == {
+        "named_bin",
+        "change_bin",
+        "rate_before_rps",
+        "rate_after_rps",
+        "fano_before",
+        "fano_after",
+    }
+    assert change["change_bin"] == 200
+    assert [(each["first_bin"], each["end_bin"]) for each in document["stretches"]] == [(0, 200), (200, 250)]
+    assert set(document["stretches"][0]) == {"first_bin", "end_bin", "rate_rps", "fano"}
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"), [("fit", ()), ("detect", ("--bin-s", 1)), ("detect", ("--bin-s", 1, "--changes"))]
+)
 def test_without_json_a_table_fits_eighty_columns_and_says_why(run, command, flags):
     lines = bursts(4) if command == "fit" else [3] * 50 + [60] * 20
     code, out, _ = run(command, lines, *flags)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from controller.baselines.call_table import tabulate_calls
-from controller.baselines.fixed import Fixed, Frozen, cherry_picked
+from controller.baselines.fixed import Fixed, Frozen, cherry_picked, reloading
 from controller.baselines.judge import Trial, judge
 from controller.baselines.protocol import Past
 from controller.baselines.replay import replay
@@ -193,3 +193,11 @@ def test_a_setting_beyond_the_table_is_refused(wrong):
 def test_a_policy_without_a_period_is_refused():
     with pytest.raises(BadInputError, match="positive period"):
         judge(Scripted(0.0, [setting(1, 0.0)]), trial([1.0]))
+
+
+def test_loading_for_each_request_takes_as_long_as_one_request_and_is_billed():
+    calls = reloading(CALLS, PRICES)
+    assert calls.seconds == pytest.approx(CALLS.seconds + 0.044)
+    assert calls.usd[1, 0] == pytest.approx(0.088 * 3008 / 1024 * 1.66667e-5 + 2e-7)
+    again = tabulate_calls(AffineServiceTimes(0.054, 0.034), (1024, 3008), max_batch_size=20, prices=PRICES)
+    assert calls.usd == pytest.approx(again.usd)

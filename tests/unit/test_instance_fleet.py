@@ -132,6 +132,21 @@ def test_every_request_is_answered_within_the_bound_or_by_the_function(gaps, cou
     assert found.latency_s[~found.is_overflow].max(initial=0.0) <= bound_s + 2.0
 
 
+@given(
+    gaps=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60),
+    counts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
+)
+def test_single_requests_in_turn_are_those_of_batches_of_one_one_after_the_other(gaps, counts):
+    # Batches that never find company take the other way through the simulator.
+    arrivals = np.cumsum(gaps) + np.arange(len(gaps)) * 1e-6
+    pairs = InstanceType("pairs", 3.6, (1.0, 1.0), boot_s=2.0)
+    ones = InstanceType("ones", 3.6, (1.0,), boot_s=2.0)
+    changes = [(4.0 * (k + 1), (count,)) for k, count in enumerate(counts)]
+    found, other = (run(arrivals, types=(kind,), changes=changes) for kind in (ones, pairs))
+    assert found.latency_s == pytest.approx(other.latency_s, abs=1e-9)
+    assert found.instances_usd == pytest.approx(other.instances_usd)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"seconds": ()}, {"seconds": (2.0, 1.0)}, {"seconds": (0.0,)}, {"boot_s": -1.0}, {"usd_per_hour": math.nan}],

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from controller.arrivals.detector import Detector
+from controller.baselines.change_detectors import nothing, our_changes, ours
+from controller.baselines.change_scores import score
+from controller.baselines.count_series import draw_series
 from controller.domain.arrival_map import mmpp
 from controller.domain.arrival_process import sample_arrivals
 
@@ -54,3 +57,14 @@ def test_the_phases_of_a_bursty_law_are_followed():
     times = sample_arrivals(process, duration_s=900, rng=np.random.default_rng(9))
     alarms = alarms_of(np.bincount(times.astype(int), minlength=900))
     assert 15 <= len(alarms) <= 50
+
+
+def test_changes_named_online_beat_naming_none_by_far():
+    # tests/benchmarks/detection.py compares all methods; the bound is that of the design.
+    series = draw_series(6000)[::2]
+
+    def mean_f1(method):
+        return np.mean([score(method(each.counts), each.changes, each.counts.size).f1 for each in series])
+
+    assert mean_f1(ours) >= mean_f1(nothing) + 0.15
+    assert mean_f1(our_changes) >= mean_f1(nothing) + 0.15

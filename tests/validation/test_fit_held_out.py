@@ -124,6 +124,19 @@ def test_a_clock_is_more_even_than_phases_can_be():
     assert not fit.diagnostics.is_insufficient
 
 
+def test_constant_counts_are_no_burst():
+    fit = fit_bins(np.full(500, 7.0), 1.0, among=Among(most_phases=2))
+    assert not fit.process.rate_rps > 7.001
+    assert fit.diagnostics.rate_interval_rps[0] < 7 < fit.diagnostics.rate_interval_rps[1]
+
+
+def test_a_silence_that_no_law_explains_widens_the_interval():
+    times = np.append(sample(PoissonProcess(10), 300, 4), [5000.0, 5000.1])
+    seen = fit_instants(times, from_s=0, among=Among("poisson")).diagnostics
+    assert seen.is_insufficient
+    assert seen.rate_interval_rps[0] == 0
+
+
 def test_gaps_more_even_than_poisson_get_phases_in_turn():
     times = np.cumsum(np.random.default_rng(10).gamma(2, 0.5, 4000))
     fit = fit_instants(times, among=Among(most_phases=2))
