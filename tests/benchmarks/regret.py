@@ -22,7 +22,7 @@ from controller.domain.function_grid import FunctionGrid
 from controller.domain.prices import load_prices
 from controller.errors import NothingFeasibleError
 
-CHECK_SEEDS = range(8100, 8102)
+CHECK_SEEDS = range(8100, 8103)
 TUNERS: tuple[Tuner, ...] = ("ours", "jbmp repaired", "jbmp as published")
 
 
