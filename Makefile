@@ -24,7 +24,7 @@ help: ## what can be made here
 	-@$(BIN)/python -m controller.performance_model.compiled
 	@touch $@
 
-setup: .venv/demo ## .venv with the command tidegate (no torch, under 700 MB)
+setup: .venv/demo ## .venv with the command tidegate (no torch, under 900 MB)
 dev: .venv/dev ## the same with test and lint tools
 torch: .venv/torch ## the same with torch and transformers, 5 GB: the reference in tests
 

@@ -62,6 +62,7 @@ class InlineSearch:
 
     def begin(self, problem: Problem, now_s: float) -> None:
         """See `Search.begin`."""
+        load_if_compiled_ahead()
         # Wall time must not decide what happens in virtual time.
         self._due = (now_s + self._takes_s, optimize_by_simulation(replace(problem, budget_s=math.inf)))
 

@@ -6,6 +6,7 @@ or plain on the same tables, with the same results. `finite_servers.simulate` co
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -185,9 +186,13 @@ class PodSimulator:
         return Finished(*self._tables.batches_since(count))
 
     def _row(self, pod: Pod) -> InstanceRow:
-        times = (pod.started_s, pod.ready_s, pod.stopped_s)
+        # Always the same NaN, so that equal rows compare equal.
+        started_s, ready_s, stopped_s = (
+            math.nan if math.isnan(each) else each for each in (pod.started_s, pod.ready_s, pod.stopped_s)
+        )
         revision = f"simulated-{pod.revision:05d}"
-        return InstanceRow(self.name(pod), revision, *times, self.shape.vcpu, self.shape.memory_mb)
+        vcpu, memory_mb = self.shape.vcpu, self.shape.memory_mb
+        return InstanceRow(self.name(pod), revision, started_s, ready_s, stopped_s, vcpu, memory_mb)
 
     @property
     def _tables(self) -> PodTables:

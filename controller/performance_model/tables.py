@@ -7,6 +7,7 @@ defaults; `float` and `int` are the only types.
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -62,16 +63,16 @@ class CompiledTables:
         import numpy as np  # noqa: PLC0415
 
         table = np.zeros(size, dtype=dtype_of(kind))
-        for name, value in asdict(kind()).items():
-            if value:  # what is 0 need not be touched yet
-                table[name] = value
+        for name, value in _defaults_of(kind):
+            table[name] = value
         return table
 
     def row(self, table: Sequence[Row]) -> Row:
         """See `PlainTables.row`."""
         import numpy as np  # noqa: PLC0415
 
-        return cast("Any", table).view(np.recarray)[0]
+        rows = cast("Any", table)
+        return rows.view(np.dtype((np.record, rows.dtype)))[0]
 
     def numbers(self, values: Sequence[Any] | NDArray[Any]) -> Any:
         """See `PlainTables.numbers`."""
@@ -102,12 +103,19 @@ class CompiledTables:
 Tables = PlainTables | CompiledTables
 
 
+@cache
 def dtype_of(kind: Callable[[], Any]) -> np.dtype[Any]:
     """Return the type of a structured array with the fields of a row."""
     import numpy as np  # noqa: PLC0415
 
     codes = {"float": np.float64, "int": np.int64}
     return np.dtype([(each.name, codes[cast("str", each.type)]) for each in fields(cast("Any", kind))])
+
+
+@cache
+def _defaults_of(kind: Callable[[], Any]) -> tuple[tuple[str, float], ...]:
+    """Return the defaults that are not 0; memory of zeros need not be touched before it is used."""
+    return tuple((name, value) for name, value in asdict(kind()).items() if value)
 
 
 def with_room(tables: Tables, kind: Callable[[], Row], ring: Sequence[Row], first: int, count: int) -> tuple[Any, int]:
