@@ -24,24 +24,25 @@ _BLOCK = 4096
 Number = TypeVar("Number", float, "NDArray[Any]")
 
 
-def mean_batch_s(limits: Limits, by_size_s: Number, size: Number, longest: Number) -> Number:
+def mean_batch_s(limits: Limits, by_size_s: Number, work_factor: Number, size: Number, longest: Number) -> Number:
     """Return the mean seconds of batches on a whole core: S(n, L) of `TokenServiceTimes`. Called plain or compiled."""
     tokens = size * longest
     work = limits.per_batch_s + limits.per_token_s * tokens + limits.per_token_pair_s * tokens * longest
-    return by_size_s + work / limits.cpu_share
+    return by_size_s + work_factor * work / limits.cpu_share
 
 
 def set_durations(
     limits: Limits, service: ServiceTimes, *, max_batch_size: int, memory_mb: int | None
-) -> NDArray[np.float64]:
-    """Write the law into the row and return its seconds by size, shape (max_batch_size,); NaN where it has none."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Write the law into the row and return what it has by size: the columns of `SizeLaw`, shape (max_batch_size,)."""
+    sizes = range(1, max_batch_size + 1)
     if isinstance(service, TokenServiceTimes):
         limits.per_batch_s = service.per_batch_s
         limits.per_token_s = service.per_token_s
         limits.per_token_pair_s = service.per_token_pair_s
         limits.cpu_share = service.cpu_share(memory_mb)
         limits.is_noisy = int(service.cv > 0)
-        return np.full(max_batch_size, service.fixed_s)
+        return np.full(max_batch_size, service.fixed_s), np.array([service.size_factor(size) for size in sizes])
 
     def seconds(size: int) -> float:
         try:
@@ -49,7 +50,7 @@ def set_durations(
         except BadInputError:  # told when a batch of this size is formed, and not before
             return math.nan
 
-    return np.array([seconds(size) for size in range(1, max_batch_size + 1)])
+    return np.array([seconds(size) for size in sizes]), np.ones(max_batch_size)
 
 
 def raise_unmeasured(service: ServiceTimes, size: int, *, memory_mb: int | None) -> None:
@@ -98,8 +99,9 @@ def draw_batches_s(
     if not sizes.size:
         return np.zeros(0)
     limits = Limits()
-    by_size_s = set_durations(limits, service, max_batch_size=int(sizes.max()), memory_mb=memory_mb)[sizes - 1]
-    mean_s = mean_batch_s(limits, by_size_s, sizes, longest)
+    law = set_durations(limits, service, max_batch_size=int(sizes.max()), memory_mb=memory_mb)
+    by_size_s, work_factor = (column[sizes - 1] for column in law)
+    mean_s = mean_batch_s(limits, by_size_s, work_factor, sizes, longest)
     if np.isnan(mean_s).any():
         raise_unmeasured(service, int(sizes[np.isnan(mean_s)][0]), memory_mb=memory_mb)
     return mean_s * Noise(service, rng).up_to(sizes.size)[: sizes.size] if limits.is_noisy else mean_s

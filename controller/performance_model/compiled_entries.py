@@ -139,7 +139,7 @@ def advance_compiled(state: State, until_s: float, is_to_end: bool) -> int:  # n
         lend(state.ready),
         lend(state.jobs),
         lend(state.jobs_order),
-        lend(state.seconds_by_size),
+        lend(state.by_size),
         lend(state.noise),
     )
     return advance(lent, until_s, is_to_end)

@@ -147,7 +147,8 @@ def _begin(state: State, pod_row: int, first: int, size: int) -> None:
         pod.queue_wait_s += now.now_s - request.joined_s
         row = request.following
     pod.busy += 1
-    work_s = mean_batch_s(limits, state.seconds_by_size[size - 1], size, longest)
+    law = state.by_size[size - 1]
+    work_s = mean_batch_s(limits, law.seconds, law.work_factor, size, longest)
     if math.isnan(work_s):
         now.unmeasured = size
         work_s = 0.0

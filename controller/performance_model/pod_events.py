@@ -1,6 +1,6 @@
 """The events of a simulation of pods in order of time: arrivals, ends on the cores, timers. Called plain or compiled.
 
-A request joins the activator's queue or the least loaded pod with room, a free worker takes a batch by the server's
+A request joins the activator's queue or a pod with room, a free worker takes a batch by the server's
 own rule, an end frees the worker. Of what happens at one instant, ends come first, then timers, then arrivals.
 """
 
@@ -10,10 +10,11 @@ import math
 from typing import TYPE_CHECKING
 
 from controller.performance_model.pod_batching import REQUEST_TIMEOUT_S, dispatch, finish, join
+from controller.performance_model.pod_routing import choose_pod
 from controller.performance_model.pod_scaling import (
     add_pod,
     become_ready,
-    has_room,
+    end_drains,
     is_ready_now,
     observe_concurrency,
     poke_autoscaler,
@@ -47,7 +48,7 @@ def advance(state: State, until_s: float, is_to_end: bool) -> int:  # noqa: FBT0
         now.is_room_known = 1
         if now.change != NO_CHANGE:
             _take_over(state)
-        timer_s = min(now.next_start_s, now.next_due_s, now.next_tick_s, now.next_observation_s)
+        timer_s = min(now.next_start_s, now.next_drained_s, now.next_due_s, now.next_tick_s, now.next_observation_s)
         event_s = min(now.next_end_s, timer_s)
         is_arrival = now.arrived < now.offered and state.requests[now.arrived].arrival_s < event_s
         if is_arrival:
@@ -105,7 +106,7 @@ def _arrive(state: State) -> None:
     request.latency_s = math.nan
     request.following = NOBODY
     request.status = COLD_START if now.ready == 0 else ERROR
-    pod_row = NOBODY if now.waiting > 0 else _least_loaded(state)
+    pod_row = NOBODY if now.waiting > 0 else choose_pod(state)
     if pod_row != NOBODY:
         join(state, pod_row, row)
     elif now.waiting >= ACTIVATOR_BUFFER:
@@ -121,26 +122,13 @@ def _arrive(state: State) -> None:
             poke_autoscaler(state)
 
 
-def _least_loaded(state: State) -> int:
-    """Return the ready pod with the fewest requests that has room, of equals the one that is ready longest."""
-    best = NOBODY
-    least = 0
-    for k in range(state.now[0].ready):
-        row = state.ready[k]
-        pod = state.pods[row]
-        if (best == NOBODY or pod.held < least) and has_room(pod):
-            best = row
-            least = pod.held
-    return best
-
-
 def release_waiting(state: State) -> None:
     """Send on what waits in the activator, as far as there is room."""
     now = state.now[0]
     while now.waiting > 0:
         row = now.waiting_head
         is_late = state.requests[row].arrival_s + REQUEST_TIMEOUT_S <= now.now_s
-        pod_row = NOBODY if is_late else _least_loaded(state)
+        pod_row = NOBODY if is_late else choose_pod(state)
         if pod_row == NOBODY and not is_late:
             return
         now.waiting_head = state.requests[row].following
@@ -191,6 +179,8 @@ def _fire(state: State) -> None:
         row = take_due_start(state)
         if row != NOBODY and is_ready_now(state, row):
             release_waiting(state)
+    elif now.next_drained_s <= now.now_s:
+        end_drains(state)
     elif now.next_due_s <= now.now_s:
         _wake_due(state)
         release_waiting(state)  # one that expired in its pod's queue has left room

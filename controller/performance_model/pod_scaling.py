@@ -126,9 +126,9 @@ def take_due_start(state: State) -> int:
 
 
 def stop_if_empty(state: State, row: int) -> None:
-    """End a draining pod that holds nothing any more."""
+    """End a draining pod that holds nothing any more and has drained for as long as it must."""
     now, pod = state.now[0], state.pods[row]
-    if pod.state == DRAINING and pod.held == 0:
+    if pod.state == DRAINING and pod.held == 0 and now.now_s >= pod.drained_s:
         pod.state = STOPPED
         pod.stopped_s = now.now_s
         now.living = _without(state.living, now.living, row)
@@ -149,7 +149,25 @@ def _drain(state: State, row: int) -> None:
         give_up_start(state, row)
     pod.start_due_s = math.inf
     pod.state = DRAINING
+    pod.drained_s = now.now_s + state.limits[0].drain_s
+    now.next_drained_s = min(now.next_drained_s, pod.drained_s)
     stop_if_empty(state, row)
+
+
+def end_drains(state: State) -> None:
+    """End the pods whose drain is over, and find the next one."""
+    now = state.now[0]
+    next_s = math.inf
+    k = 0
+    while k < now.living:
+        row = state.living[k]
+        pod = state.pods[row]
+        stop_if_empty(state, row)
+        if pod.state != STOPPED:
+            k += 1
+            if pod.state == DRAINING and pod.drained_s > now.now_s:
+                next_s = min(next_s, pod.drained_s)
+    now.next_drained_s = next_s
 
 
 def _without(rows: MutableSequence[int], count: int, row: int) -> int:

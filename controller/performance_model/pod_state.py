@@ -55,6 +55,8 @@ class Pod:
     started_s: float = 0.0
     ready_s: float = math.nan
     stopped_s: float = math.nan
+    drained_s: float = math.inf
+    """When its drain may end at the earliest, once it has begun."""
     start_due_s: float = math.inf
     """When its start is over, CPU work aside, if it has to be looked at then."""
     has_cpu_done: int = 0
@@ -142,6 +144,10 @@ class Now:
     revision: int = 1
     revision_pods: int = 0
     desired: int = 0
+    next_in_turn: int = 0
+    """Place among the ready pods at which Knative's activator looks first."""
+    chance: int = 1
+    """State of the random numbers that routing draws."""
     jobs: int = 0
     jobs_ever: int = 0
     virtual_s: float = 0.0
@@ -150,6 +156,7 @@ class Now:
     speed: float = 1.0
     next_end_s: float = math.inf
     next_start_s: float = math.inf
+    next_drained_s: float = math.inf
     next_due_s: float = math.inf
     next_tick_s: float = 0.0
     next_observation_s: float = 0.0
@@ -171,6 +178,9 @@ class Limits:
     cores: float = math.inf
     cold_start_s: float = 0.6
     cold_start_cpu_s: float = 0.5
+    drain_s: float = 0.0
+    routing: int = 0
+    """LEAST_LOADED or KNATIVE of `pod_routing`."""
     tick_s: float = 2.0
     observe_s: float = 1.0
     per_batch_s: float = 0.0
@@ -178,6 +188,16 @@ class Limits:
     per_token_pair_s: float = 0.0
     cpu_share: float = 1.0
     is_noisy: int = 0
+
+
+@dataclass(slots=True)
+class SizeLaw:
+    """What the service time of a batch has from its size alone; rows are batches of 1, 2, ..."""
+
+    seconds: float = math.nan
+    """Before its tokens are counted; NaN where no time is known."""
+    work_factor: float = 1.0
+    """On the part by tokens."""
 
 
 class State(NamedTuple):
@@ -200,6 +220,5 @@ class State(NamedTuple):
     ready: MutableSequence[int]
     jobs: Sequence[Job]
     jobs_order: MutableSequence[int]
-    seconds_by_size: Sequence[float]
-    """Service time of a batch of 1, 2, … before its tokens are counted; NaN where none is known."""
+    by_size: Sequence[SizeLaw]
     noise: Sequence[float]

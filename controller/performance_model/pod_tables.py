@@ -9,7 +9,8 @@ import numpy as np
 from controller.performance_model.autoscaler_rule import Bucket, Scaler, Wish
 from controller.performance_model.batch_durations import set_durations
 from controller.performance_model.knative_autoscaler import set_parameters
-from controller.performance_model.pod_state import SLOW, START, Batch, Job, Limits, Now, Pod, Request, State
+from controller.performance_model.pod_routing import ROUTINGS
+from controller.performance_model.pod_state import SLOW, START, Batch, Job, Limits, Now, Pod, Request, SizeLaw, State
 from controller.performance_model.tables import with_room
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
+    from controller.performance_model.pod_routing import Routing
     from controller.performance_model.tables import Tables
 
 OBSERVE_S = 1.0
@@ -54,12 +56,13 @@ class PodTables:
             ready=no_integers,
             jobs=rows(Job, 0),
             jobs_order=no_integers,
-            seconds_by_size=tables.numbers(np.zeros(0)),
+            by_size=rows(SizeLaw, 0),
             noise=tables.numbers(np.zeros(0)),
         )
         now, limits = self.now, self._limits
         limits.max_instances, limits.cores = shape.max_instances, shape.cores
         limits.cold_start_s, limits.cold_start_cpu_s = shape.cold_start_s, shape.cold_start_cpu_s
+        limits.drain_s = shape.drain_s
         limits.tick_s = now.next_tick_s = autoscaler.tick_s
         limits.observe_s = now.next_observation_s = min(OBSERVE_S, autoscaler.tick_s)
 
@@ -71,6 +74,11 @@ class PodTables:
     @property
     def _limits(self) -> Limits:
         return self._tables.row(self.state.limits)
+
+    def route(self, routing: Routing, seed: int) -> None:
+        """Choose among instances by this rule, with random numbers from a seed of at least 1."""
+        self._limits.routing = ROUTINGS.index(routing)
+        self.now.chance = seed
 
     def begin(self, initial_scale: int) -> None:
         """Have so many pods ready at time 0, or `min_scale` if that is more."""
@@ -94,8 +102,11 @@ class PodTables:
         ):
             setattr(limits, name, getattr(config, name))
         set_parameters(self._tables.row(self.state.scaler), autoscaler, config)
-        seconds = set_durations(limits, service, max_batch_size=config.max_batch_size, memory_mb=config.memory_mb)
-        self._replace(seconds_by_size=self._tables.numbers(seconds))
+        law = set_durations(limits, service, max_batch_size=config.max_batch_size, memory_mb=config.memory_mb)
+        by_size = self._tables.rows(SizeLaw, config.max_batch_size)
+        for name, values in zip(("seconds", "work_factor"), law, strict=True):
+            self._tables.fill(by_size, name, values)
+        self._replace(by_size=by_size)
         limits.most_workers = max(limits.most_workers, limits.workers)
         now.is_room_known = 0
         now.change = change or now.change

@@ -40,12 +40,13 @@ shapes = st.builds(
     cores=st.sampled_from([0.5, 1.0, math.inf]),
     cold_start_s=st.sampled_from([0.0, 0.6, 3.0]),
     cold_start_cpu_s=st.sampled_from([0.0, 0.5]),
+    drain_s=st.sampled_from([0.0, 4.0]),
     max_instances=st.integers(1, 6),
 )
 services = st.sampled_from(
     [
         TokenServiceTimes(fixed_s=0.001, per_batch_s=0.01, per_token_s=0.0002, per_token_pair_s=1e-6, cv=0.3),
-        TokenServiceTimes(per_batch_s=0.05),
+        TokenServiceTimes(per_batch_s=0.05, size_factors=(1.0, 1.4, 0.9)),
         AffineServiceTimes(0.01, 0.02),
     ]
 )
@@ -67,10 +68,11 @@ def traffic(draw):
     later=st.none() | configs,
     surroundings=st.tuples(scalers, shapes, services),
     traffic=traffic(),
-    initial_scale=st.integers(0, 2),
+    begin=st.tuples(st.integers(0, 2), st.sampled_from(["least_loaded", "knative"])),
 )
-def test_compiled_and_plain_python_see_the_same(config, later, surroundings, traffic, initial_scale):
+def test_compiled_and_plain_python_see_the_same(config, later, surroundings, traffic, begin):
     autoscaler, shape, service = surroundings
+    initial_scale, routing = begin
     arrivals, tokens = traffic
     half = arrivals.size // 2
     results = []
@@ -82,6 +84,7 @@ def test_compiled_and_plain_python_see_the_same(config, later, surroundings, tra
             autoscaler=autoscaler,
             shape=shape,
             initial_scale=initial_scale,
+            routing=routing,
             kernels=kernels,
         )
         if later is not None and half:
