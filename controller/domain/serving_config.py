@@ -189,5 +189,7 @@ class InstanceShape:
     """From the wish for an instance to its readiness, on an idle core."""
     cold_start_cpu_s: float = 0.5
     """CPU time an instance burns while it starts; it competes for the shared cores."""
+    drain_s: float = 0.0
+    """Least time from the wish for its end to its end, which is paid for; Knative's queue-proxy takes 30 s."""
     max_instances: int = 20
     """What the platform can hold, whatever the autoscaler wants."""

@@ -26,6 +26,8 @@ class Pod:
     state: PodState = "starting"
     ready_s: float = math.nan
     stopped_s: float = math.nan
+    drained_s: float = math.nan
+    """When its drain may end at the earliest, once it has begun."""
     queue: list[int] = field(default_factory=list[int])
     busy: int = 0
     """Workers that compute a batch."""

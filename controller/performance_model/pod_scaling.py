@@ -122,8 +122,8 @@ class PodScaling:
         self._ready_if_due(pod, now_s)
 
     def stop_if_empty(self, pod: Pod, now_s: float) -> None:
-        """End a draining pod that holds nothing any more."""
-        if pod.state == "draining" and not pod.held:
+        """End a draining pod that holds nothing any more and has drained for as long as it must."""
+        if pod.state == "draining" and not pod.held and now_s >= pod.drained_s:
             pod.state, pod.stopped_s = "stopped", now_s
 
     def _observe(self, now_s: float) -> None:
@@ -175,5 +175,7 @@ class PodScaling:
             self.ready.remove(pod)
         else:
             self._cores.remove_where(now_s, lambda job: job[0] is pod)
-        pod.state = "draining"
+        pod.state, pod.drained_s = "draining", now_s + self.shape.drain_s
+        if self.shape.drain_s:
+            self._timers.at(pod.drained_s, lambda at_s: self.stop_if_empty(pod, at_s))
         self.stop_if_empty(pod, now_s)

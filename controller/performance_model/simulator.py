@@ -17,6 +17,7 @@ from controller.errors import BadInputError
 from controller.performance_model.pod_batching import REQUEST_TIMEOUT_S, PodBatching
 from controller.performance_model.pod_scaling import Job, PodScaling, Timers
 from controller.performance_model.request_ledger import COLD_START, ERROR, EXPIRED, RequestLedger
+from controller.performance_model.routing import router
 from controller.performance_model.shared_cores import SharedCores
 from controller.performance_model.simulation_result import SimulationResult
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import ServingConfig
-    from controller.performance_model.pod import Pod
+    from controller.performance_model.routing import Routing
 
 ACTIVATOR_BUFFER = 10_000
 """Requests that the activator holds while no instance has room; the next one is answered 503."""
@@ -41,6 +42,7 @@ class PodSimulator:
         autoscaler: Knative's settings that are not tuned; its defaults if None.
         shape: size, cores and cold start of an instance; its defaults if None.
         initial_scale: instances that are ready at time 0; `min_scale` if that is more.
+        routing: how the activator chooses an instance.
     """
 
     def __init__(  # noqa: PLR0913  a service, its surroundings and its chance
@@ -52,6 +54,7 @@ class PodSimulator:
         autoscaler: AutoscalerSettings | None = None,
         shape: InstanceShape | None = None,
         initial_scale: int = 1,
+        routing: Routing = "least_loaded",
     ) -> None:
         self.config = config
         self.now_s = 0.0
@@ -60,6 +63,7 @@ class PodSimulator:
             config, autoscaler or AutoscalerSettings(), shape or InstanceShape(), initial_scale=initial_scale
         )
         self._batching = PodBatching(config, service=service, rng=rng)
+        self._choose = router(routing, rng).choose
         self._next = 0
         self._waiting: deque[int] = deque()
         self._cores: SharedCores[Job] = SharedCores(self.scaling.shape.cores)
@@ -155,7 +159,7 @@ class PodSimulator:
         ledger.enter(now_s)
         if not scaling.ready:
             ledger.status[request] = COLD_START
-        pod = None if self._waiting else self._least_loaded()
+        pod = None if self._waiting else self._choose(self.scaling.ready)
         if pod is not None:
             self._batching.join(pod, request, now_s)
         elif len(self._waiting) >= ACTIVATOR_BUFFER:
@@ -165,22 +169,12 @@ class PodSimulator:
             if scaling.is_empty:
                 scaling.poke(now_s)
 
-    def _least_loaded(self) -> Pod | None:
-        ready = self.scaling.ready
-        if len(ready) == 1:
-            return ready[0] if ready[0].has_room() else None
-        best = None
-        for pod in ready:
-            if (best is None or pod.held < best.held) and pod.has_room():
-                best = pod
-        return best
-
     def _release_waiting(self, now_s: float) -> None:
         while self._waiting:
             if self.ledger.arrival_s[self._waiting[0]] + REQUEST_TIMEOUT_S <= now_s:
                 self.ledger.refuse(self._waiting.popleft(), now_s, EXPIRED)
                 continue
-            pod = self._least_loaded()
+            pod = self._choose(self.scaling.ready)
             if pod is None:
                 return
             self._batching.join(pod, self._waiting.popleft(), now_s)

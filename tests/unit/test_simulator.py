@@ -129,6 +129,26 @@ def test_an_idle_service_goes_to_zero_after_window_and_grace_period():
     assert result.instances[0].stopped_s == pytest.approx(8 + 5, abs=2.0)
 
 
+def test_an_instance_that_drains_is_paid_for_as_long_as_it_must_and_takes_nothing():
+    result = simulator(cold_start_s=1, drain_s=7).run([0.0, 16.0], until_s=60.0)
+
+    # Window and grace period leave it at 14; the request that comes while it drains meets none.
+    first, second = result.instances
+    assert first.stopped_s == 14 + 7
+    assert second.started_s == 16
+    assert result.latency_s.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("routing", "answered"), [("least_loaded", [3, 0]), ("knative", [2, 1])])
+def test_routing_is_what_it_is_told(routing, answered):
+    config = ServingConfig(container_concurrency=4, min_scale=2)
+    going = PodSimulator(config, service=ONE_SECOND, rng=np.random.default_rng(1), initial_scale=2, routing=routing)
+
+    going.run([0.0, 1.5, 3.0])
+
+    assert [pod.answered for pod in going.scaling.pods] == answered
+
+
 def test_a_bound_on_concurrency_keeps_requests_in_the_activator():
     config = ServingConfig(max_batch_size=8, container_concurrency=2, max_scale=1)
 

@@ -40,6 +40,7 @@ _LOWEST: dict[str, float] = {
     "cores": 0.001,
     "cold_start_s": 0,
     "cold_start_cpu_s": 0,
+    "drain_s": 0,
     "max_instances": 1,
 }
 """By setting of the autoscaler and of the shape. A tick of nothing would never let the loop rest."""
