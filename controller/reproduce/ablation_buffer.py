@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from controller.arrivals.rate_detector import RateDetector
 from controller.baselines.attainment import AttainmentTable
 from controller.baselines.batch_search import DELAY_STEP_S, MAX_BATCH_SIZE, N_DELAYS
@@ -17,6 +15,7 @@ from controller.domain.prices import load_prices
 from controller.performance_model.grid_search import Grid
 from controller.reproduce.ablation_scenes import DISPERSION, FULL, MARGIN
 from controller.reproduce.batch_facts import LIGHT
+from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.traces import HOUR_S, TRACES
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class BufferScene:
         grid = Grid(max_batch_size=MAX_BATCH_SIZE, max_queue_delay_s=N_DELAYS * DELAY_STEP_S, delay_step_s=DELAY_STEP_S)
         calls = tabulate_calls(LIGHT.times, MEMORIES_MB, max_batch_size=MAX_BATCH_SIZE, prices=prices)
         self._table = AttainmentTable(calls, LIGHT.slo, prices, grid)
-        arrival_s = TRACES[TRACE](np.random.default_rng((seed, 1)), 1).arrival_s
+        arrival_s = TRACES[TRACE](stream(seed, Purpose.ABLATION_TRAFFIC, 0), 1).arrival_s
         self._trial = Trial(arrival_s, HISTORY_S, HOUR_S, calls, LIGHT.slo)
         self._seed = seed
 
@@ -66,7 +65,7 @@ class BufferScene:
         """Return what comes of one of `TRIED`."""
         policy = Tidegate(
             self._table,
-            np.random.default_rng(self._seed),
+            stream(self._seed, Purpose.ABLATION_SIMULATION),
             detector=RateAlone() if design == DISPERSION else None,
             # One planning quantile, the least, whatever simulation and arrivals just seen say of it.
             ladder=LADDER[:1] if design == MARGIN else LADDER,

@@ -16,6 +16,7 @@ from controller.domain.serving_config import PRICE_OF_CHANGE, InstanceShape
 from controller.domain.slo import LatencySlo
 from controller.monitor.detection import default_detection
 from controller.reproduce.rehearsal import Design, Scene
+from controller.reproduce.streams import Purpose, stream
 from controller.settings import LoopSettings
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _in_turn(*stretches: tuple[float, ArrivalProcess]) -> Phases:
 
 
 def _scene(seed: int, process: ArrivalProcess, until_s: float, service: TokenServiceTimes) -> Scene:
-    rng = np.random.default_rng((seed, 5))
+    rng = stream(seed, Purpose.ABLATION_TRAFFIC, 1)
     arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
     return Scene(
         arrival_s=arrival_s,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from controller.domain.prices import load_prices
 from controller.reports.latency_plot import window_quantiles
 from controller.reports.whole_file import write_whole
@@ -28,6 +26,7 @@ from controller.reproduce.batch_rows import law_rows, search_rows
 from controller.reproduce.instance_rows import instance_rows
 from controller.reproduce.overheads import overhead_rows
 from controller.reproduce.rows import Done, Reproduction, Row
+from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.table import contest_table, published_table, requirement_table
 from controller.reproduce.traces import TRACES
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from controller.reproduce.batch_contest import Bout, Outcome
@@ -74,7 +74,7 @@ def reproduce(folder: Path, contest: Iterable[Bout], *, seed: int, tell: Callabl
             write_whole(folder / "batch-day.svg", day_figure(bout, windows))
             figures.append("batch-day.svg")
     write_whole(folder / "batch-contest.svg", contest_figure(outcomes))
-    of_laws, of_instances = (np.random.default_rng((seed, len(TRACES) + place)) for place in (0, 1))
+    of_laws, of_instances = stream(seed, Purpose.BATCH_LAWS), stream(seed, Purpose.BATCH_INSTANCES)
     claims = [*law_rows(of_laws), *search_rows(), *_claim_rows(outcomes), *instance_rows(of_instances)]
     required = requirements(outcomes)
     pods = f"the last {STRETCH_S / 60:g} minutes, beside pods\n{contest_table(beside_pods, OURS, over='over ours')}"

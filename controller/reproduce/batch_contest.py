@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from controller.baselines.attainment import AttainmentTable
 from controller.baselines.batch import Batch
 from controller.baselines.batch_search import DELAY_STEP_S, MAX_BATCH_SIZE, MEMORIES_MB, N_DELAYS
@@ -22,6 +20,7 @@ from controller.performance_model.grid_search import Grid
 from controller.reproduce.batch_facts import LIGHT, RESNET
 from controller.reproduce.batch_instances import FLEETS, fleet_verdicts
 from controller.reproduce.rows import Requirement, Row, at_most
+from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.traces import DAYS, HOUR_S, TRACES
 
 if TYPE_CHECKING:
@@ -112,8 +111,8 @@ class Bout:
 
     def _policies(self) -> Iterator[tuple[str, Policy]]:
         calls, slo = self.trial.calls, self.trial.slo
-        yield OURS, Tidegate(self.table, np.random.default_rng(self.seed))
-        yield FROZEN, Frozen(Tidegate(self.table, np.random.default_rng(self.seed)))
+        yield OURS, Tidegate(self.table, stream(self.seed, Purpose.BATCH_SIMULATION))
+        yield FROZEN, Frozen(Tidegate(self.table, stream(self.seed, Purpose.BATCH_SIMULATION)))
         yield PUBLISHED, Batch(calls, slo)
         yield RELEASED, Batch(calls, slo, "released")
         yield PICKED, Fixed(cherry_picked(calls, slo))
@@ -135,7 +134,7 @@ def bouts(seed: int, hours: int) -> Iterator[Bout]:
         tables.append(AttainmentTable(calls, service.slo, prices, grid))
     for place, trace in enumerate(TRACES):
         judged = hours if trace in DAYS else min(hours, LONGEST_BURSTY_HOURS)
-        traffic = TRACES[trace](np.random.default_rng((seed, place)), judged + 1)
+        traffic = TRACES[trace](stream(seed, Purpose.BATCH_TRAFFIC, place), judged + 1)
         for service, table in zip(SERVICES, tables, strict=True):
             until_s = traffic.until_s
             trial = Trial(traffic.arrival_s, HOUR_S, until_s, table.calls, service.slo)
@@ -206,11 +205,11 @@ def _ratios(pairs: list[tuple[Outcome, Outcome]]) -> list[tuple[float, Outcome]]
 
 
 def _lost(ours: Outcome, oracle: Outcome, unbatched: Outcome) -> float:
-    """Return the share that ours loses of what an oracle saves over unbatched calls; 0 or infinite if it saves none."""
+    """Return the share that ours loses of what an oracle saves over unbatched calls; none or all if it saves none."""
     saved = unbatched.usd_per_million - oracle.usd_per_million
     dearer = ours.usd_per_million - oracle.usd_per_million
     if saved <= 0:
-        return 0.0 if dearer <= 0 else math.inf
+        return 0.0 if dearer <= 0 else 1.0
     return dearer / saved
 
 

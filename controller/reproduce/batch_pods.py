@@ -21,6 +21,7 @@ from controller.domain.serving_config import InstanceShape, ServingConfig
 from controller.domain.slo import window_violation_ratio
 from controller.performance_model.finite_servers import simulate
 from controller.reproduce.batch_contest import OURS
+from controller.reproduce.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,10 +48,10 @@ def pod_outcomes(bout: Bout, tell: Callable[[str], None]) -> Iterator[Outcome]:
     """Yield ours and both on the end of a trace; `tell` is called with the name of each before it runs."""
     short = replace(bout, trial=stretch_of(bout.trial))
     tell(OURS)
-    yield short.outcome(OURS, judge(Tidegate(bout.table, np.random.default_rng(bout.seed)), short.trial))
+    yield short.outcome(OURS, judge(Tidegate(bout.table, stream(bout.seed, Purpose.BATCH_SIMULATION)), short.trial))
     for design, config in KNATIVE.items():
         tell(design)
-        rng = np.random.default_rng(bout.seed)
+        rng = stream(bout.seed, Purpose.BATCH_PODS)
         yield short.outcome(design, judge_knative(config, short.trial, bout.service.times, rng))
 
 

@@ -12,6 +12,8 @@ from controller.baselines.call_table import tabulate_function
 from controller.baselines.fixed import Fixed
 from controller.baselines.function_plan import as_timer, evaluation_usd
 from controller.baselines.jbmp import Jbmp
+from controller.baselines.jbmp_regret import OUR_CALLS
+from controller.baselines.jbmp_surfaces import PROFILE_CALLS
 from controller.baselines.jbmp_tuner import JbmpTuner
 from controller.baselines.judge import FORGIVEN_S, Trial, judge
 from controller.baselines.tidegate_function import TidegateFunction
@@ -55,16 +57,18 @@ class PaidSampling:
         surface: the function.
         prices: of a call.
         rng: noise of the calls.
+        timed_calls: of each setting, after a cold one.
     """
 
     surface: FunctionSurface
     prices: LambdaPrices
     rng: np.random.Generator
+    timed_calls: int = PROFILE_CALLS
     paid_usd: float = field(init=False, default=0.0)
 
     def __call__(self, setting: FunctionSetting) -> FunctionSample:
-        """Return what two calls took, after a cold one."""
-        sample = self.surface.sample(setting, self.rng)
+        """Return what the timed calls took."""
+        sample = self.surface.sample(setting, self.rng, calls=self.timed_calls)
         self.paid_usd += evaluation_usd(sample, self.prices)
         return sample
 
@@ -134,7 +138,8 @@ class OnlineBout:
         """
         surface = self.loading if design in LOADING else self.warm
         # Each design draws the same noise: who measures the same settings in the same order sees the same times.
-        sampling = PaidSampling(surface, self.prices, stream(self.seed, Purpose.ONLINE_NOISE, *self.place))
+        rng = stream(self.seed, Purpose.ONLINE_NOISE, *self.place)
+        sampling = PaidSampling(surface, self.prices, rng, OUR_CALLS if design == TIDEGATE else PROFILE_CALLS)
         policy = self._policy(design, surface, sampling)
         calls = tabulate_function(surface.calls, self.prices)
         noise = luck(self.seed, Purpose.ONLINE_CALLS, *self.place)

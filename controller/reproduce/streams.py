@@ -26,6 +26,13 @@ class Purpose(IntEnum):
     ONLINE_SIMULATION = 10
     RATE_FUNCTION = 11
     RATE_NOISE = 12
+    BATCH_TRAFFIC = 13
+    BATCH_SIMULATION = 14
+    BATCH_PODS = 15
+    BATCH_LAWS = 16
+    BATCH_INSTANCES = 17
+    ABLATION_TRAFFIC = 18
+    ABLATION_SIMULATION = 19
 
 
 def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
