@@ -11,7 +11,6 @@ import numpy as np
 
 from controller.arrivals.change_tracker import ChangeTracker
 from controller.arrivals.detector import Detector
-from controller.arrivals.hindsight import find_changes
 from controller.commands.output import print_json, print_table
 from controller.domain.documents import read_numbers
 from controller.errors import BadInputError
@@ -65,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     tracker = ChangeTracker(bin_s=arguments.bin_s)
     changes = [change for count in counts.tolist() if (change := tracker.update(count)) is not None]
+    # ruptures takes a third of a second to import, which alarms need not wait for.
+    from controller.arrivals.hindsight import find_changes  # noqa: PLC0415
+
     stretches = find_changes(counts, bin_s=arguments.bin_s)
     if arguments.json:
         found = {"alarms": alarms, "changes": changes, "stretches": stretches}

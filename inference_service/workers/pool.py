@@ -200,14 +200,21 @@ class WorkerPool:
         """A worker has ended: order its successor, unless the server is closing."""
         self._links[link.slot] = None
         self._buried_cpu_s += link.cpu_s
+        if link.pid != 0:
+            self._pauses_s[link.slot] = 0.0
+            self._succeed(link)
+            return
+        # One that dies before it is ready would be forked again and again: double the pause each time. When it is the
+        # zygote that has died, its reports say so meanwhile.
+        pause_s = self._pauses_s[link.slot] = min(_LONGEST_PAUSE_S, max(0.1, 2 * self._pauses_s[link.slot]))
+        self._loop.call_later(pause_s, self._succeed, link)
+
+    def _succeed(self, link: WorkerLink) -> None:
         if self._is_closing:
             return
         log_event("worker_died", slot=link.slot, pid=link.pid)
         self._counters.worker_deaths += 1
-        # One that dies before it is ready would be forked again and again: double the pause each time.
-        pause_s = self._pauses_s[link.slot] if link.pid == 0 else 0.0
-        self._pauses_s[link.slot] = min(_LONGEST_PAUSE_S, max(0.1, 2 * pause_s)) if link.pid == 0 else 0.0
-        self._loop.call_later(pause_s, lambda: self._loop.create_task(self._order(link.slot)))
+        self._loop.create_task(self._order(link.slot))
 
     def close(self) -> None:
         """Close all channels; workers and zygote end when they see it."""

@@ -31,7 +31,7 @@ from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
 
 NAMESPACE = "simulated"
-DURATION_S = 150.0
+DURATION_S = 90.0
 SCHEDULES: dict[str, dict[str, Any]] = {
     "steady": {"kind": "poisson", "rate_rps": 12},
     "bursty": {"kind": "mmpp", "rates_rps": [4, 20], "switching_per_s": [[0, 1 / 25], [1 / 12, 0]]},

@@ -150,7 +150,7 @@ def test_the_policy_decides_from_the_last_hour_alone(rng):
 def test_the_policy_keeps_the_setting_without_data_or_without_a_feasible_one(rng):
     tight = Batch(calls(LIGHT), LatencySlo(0.95, 0.01))
     present = tight.calls.unbatched
-    assert tight.decide(Past(3600.0, np.zeros(0), present)) is present
+    assert tight.decide(Past(3600.0, np.zeros(0), present)) is None
     times = sample_arrivals(PoissonProcess(20), duration_s=3600, rng=rng)
     assert tight.decide(Past(3600.0, times, present)) is present
 
