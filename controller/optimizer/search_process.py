@@ -108,7 +108,7 @@ class SearchProcess:
         return TemporaryError(f"search: its process died ({error}); a new one is started")
 
     def rest_if_idle(self) -> None:
-        """End the child when nobody has searched for minutes: it holds a hundred MB."""
+        """End the child when nobody has searched for minutes: it holds 180 MB."""
         if self._pool is not None and time.monotonic() - self._used_s > IDLE_S:
             self._pool.shutdown(wait=False)
             self._pool = None
