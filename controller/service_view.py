@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.domain.arrival_process import Map, PoissonProcess
+from controller.domain.cost import instance_second_usd
 from controller.domain.documents import as_number
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
@@ -199,8 +200,8 @@ class ServiceView:
         answered, cpu_s = counters.get("answered", 0.0), counters.get("cpu_s", 0.0)
         if math.isfinite(self._shape.cores):
             most = min(most, self._shape.cores * answered / (cpu_s * capacity) if cpu_s and capacity else 1.0)
-        prices = self._settings.prices
-        second_usd = self._shape.vcpu * prices.vcpu_second_usd + self._shape.memory_mb / 1024 * prices.gb_second_usd
+        shape = self._shape
+        second_usd = instance_second_usd(self._settings.prices, vcpu=shape.vcpu, memory_mb=shape.memory_mb)
         if math.isfinite(self._settings.burst_usd_per_million) and second_usd > 0:
             most = min(most, self._settings.burst_usd_per_million / 1e6 * self.traffic.burst_rps / second_usd)
         return most

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import MB_PER_GB, call_cost_usd
+from controller.domain.cost import call_cost_usd
 from controller.errors import BadInputError
 from controller.performance_model.prediction import TimerSetting
 from controller.performance_model.service_law import service_law
@@ -104,12 +104,9 @@ class CallTable:
         if self.noise is None:
             return MadeCalls(seconds, self.usd[rows, sizes - 1])
         seconds = seconds * rng.choice(self.noise.factors, sizes.size)
-        memory_gb = np.array(self.memories_mb)[rows % len(self.memories_mb)] / MB_PER_GB
-        answered = np.isfinite(seconds)
-        prices = self.noise.prices
-        gb_usd = call_cost_usd(np.where(answered, seconds, 0.0), memory_mb=MB_PER_GB, prices=prices)
-        usd = (gb_usd - prices.request_usd) * memory_gb + prices.request_usd
-        return MadeCalls(seconds, np.where(answered, usd, 0.0))
+        memory_mb = np.array(self.memories_mb, dtype=np.float64)[rows % len(self.memories_mb)]
+        usd = call_cost_usd(seconds, memory_mb=memory_mb, prices=self.noise.prices)
+        return MadeCalls(seconds, np.where(np.isfinite(seconds), usd, 0.0))
 
 
 def tabulate_calls(
@@ -122,6 +119,16 @@ def tabulate_calls(
     """
     seconds = np.stack([service_law(service, max_batch_size, memory_mb=memory).mean_s for memory in memories_mb])
     return CallTable(memories_mb, seconds, _priced(seconds, memories_mb, prices))
+
+
+def reloading(calls: CallTable, prices: LambdaPrices) -> CallTable:
+    """Return the same calls by a function that loads its model anew for each: the naive way.
+
+    Loading takes as long as one request: keeping the graph of the model in memory "halves" the delay of an invocation
+    (Ali et al. 2020).
+    """
+    seconds = calls.seconds + calls.seconds[:, :1]
+    return replace(calls, seconds=seconds, usd=_priced(seconds, calls.memories_mb, prices))
 
 
 def tabulate_function(calls: CallTimes, prices: LambdaPrices) -> CallTable:
@@ -138,6 +145,4 @@ def tabulate_function(calls: CallTimes, prices: LambdaPrices) -> CallTable:
 
 
 def _priced(seconds: NDArray[np.float64], memories_mb: tuple[int, ...], prices: LambdaPrices) -> NDArray[np.float64]:
-    return np.stack(
-        [call_cost_usd(row, memory_mb=memory, prices=prices) for row, memory in zip(seconds, memories_mb, strict=True)]
-    )
+    return call_cost_usd(seconds, memory_mb=np.array(memories_mb, dtype=np.float64)[:, None], prices=prices)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.domain.cost import MB_PER_GB, call_cost_usd
 from controller.performance_model.prediction import TimerSetting
 
 if TYPE_CHECKING:
     from controller.baselines.call_table import CallTable
     from controller.baselines.protocol import Past, Policy
-    from controller.domain.prices import LambdaPrices
     from controller.domain.slo import LatencySlo
 
 
@@ -60,15 +58,3 @@ def cherry_picked(calls: CallTable, slo: LatencySlo) -> TimerSetting:
     in_time = one_s <= slo.bound_s
     row = int(np.argmin(np.where(in_time, one_usd, np.inf))) if in_time.any() else int(np.argmin(one_s))
     return TimerSetting(max_batch_size=1, max_queue_delay_s=0.0, memory_mb=calls.memories_mb[row])
-
-
-def reloading(calls: CallTable, prices: LambdaPrices) -> CallTable:
-    """Return the same calls by a function that loads its model anew for each: the naive way.
-
-    Loading takes as long as one request: keeping the graph of the model in memory "halves" the delay of an invocation
-    (Ali et al. 2020).
-    """
-    seconds = calls.seconds + calls.seconds[:, :1]
-    memories_mb = np.array(calls.memories_mb, dtype=np.float64)[:, None]
-    usd = call_cost_usd(seconds, memory_mb=MB_PER_GB, prices=replace(prices, request_usd=0.0)) * memories_mb / MB_PER_GB
-    return replace(calls, seconds=seconds, usd=usd + prices.request_usd)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.special import ndtri
 
+from controller.domain.cost import MB_PER_VCPU
 from controller.domain.function_times import FunctionSample
 from controller.performance_model.poisson_calls import CallTimes
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Network = Literal["resnet", "distilbert short", "distilbert long", "vgg", "stepped", "cliff", "roofline", "pressure"]
 NETWORKS: tuple[Network, ...] = ("resnet", "distilbert short", "distilbert long", "vgg")
-MB_PER_VCPU = 1769.0
-"""Memory of a Lambda function that buys one vCPU (AWS, configuration-memory)."""
 SPREAD = 0.25
 """Standard deviation of the logarithm of each parameter around its middle."""
 ATOMS = 12

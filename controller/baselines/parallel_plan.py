@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.baselines.parallel_batch import TIME_LIMIT_S, TRANSITIONS_PER_CALL, transition_usd
-from controller.domain.cost import call_cost_usd
+from controller.domain.cost import MB_PER_VCPU, call_cost_usd
 from controller.domain.token_lengths import MAX_TOKENS
 from controller.errors import BadInputError, NothingFeasibleError
-from controller.profiling.function_law import MB_PER_VCPU
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 MB_PER_GB = 1024.0
 """On the bills."""
+MB_PER_VCPU = 1769.0
+"""Memory of a Lambda function that buys one vCPU (AWS, configuration-memory)."""
 
 
-def call_cost_usd(service_s: NDArray[np.float64], *, memory_mb: float, prices: LambdaPrices) -> NDArray[np.float64]:
-    """Return the price of one Lambda call for each service time, same shape.
+def call_cost_usd(
+    service_s: NDArray[np.float64], *, memory_mb: float | NDArray[np.float64], prices: LambdaPrices
+) -> NDArray[np.float64]:
+    """Return the price of one Lambda call for each service time, shape of both, broadcast.
 
     The billed time is rounded up to the granularity; 1e-6 of a step is forgiven first, so that 0.1 + 0.2 s is 300 ms.
     """
@@ -44,10 +48,14 @@ def cost_per_request_usd(
     return float(batch_size_pmf @ calls / (batch_size_pmf @ sizes))
 
 
+def instance_second_usd(prices: ClusterPrices, *, vcpu: float, memory_mb: float) -> float:
+    """Return what a second of an instance of this size costs."""
+    return vcpu * prices.vcpu_second_usd + memory_mb / MB_PER_GB * prices.gb_second_usd
+
+
 def instances_cost_usd(rows: Iterable[InstanceRow], prices: ClusterPrices, from_s: float, until_s: float) -> float:
     """Return what instances cost inside [from_s, until_s]; starting, idle and stopping time are paid as well."""
     return sum(
-        row.billed_s(from_s, until_s)
-        * (row.vcpu * prices.vcpu_second_usd + row.memory_mb / MB_PER_GB * prices.gb_second_usd)
+        row.billed_s(from_s, until_s) * instance_second_usd(prices, vcpu=row.vcpu, memory_mb=row.memory_mb)
         for row in rows
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controller.domain.cost import MB_PER_VCPU
 from controller.domain.instance_log import InstanceRow
 from controller.errors import BadInputError
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 LONGEST_INIT_S = 10.0
 """An INIT that is not done by then is cut off and run again inside the call."""
-MB_PER_VCPU = 1769
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,15 +114,14 @@ class PricedCalls:
         self.fills = np.arange(1, grid.most_per_process * grid.most_processes + 1)
         slots = grid.places_by_fill[:, self.places]
         self.times, self.full_s = seconds.ravel()[slots], seconds.ravel()[self.places]
-        gb_usd = call_cost_usd(self.times, memory_mb=1024.0, prices=prices) - prices.request_usd
+        memory_mb = np.array(grid.memories_mb, dtype=np.float64)[memory]
+        self.calls_usd = call_cost_usd(self.times, memory_mb=memory_mb, prices=prices)
+        self.request_usd = prices.request_usd
         if cautious_s is not None:
             full_s, fewer_s = (each.ravel() for each in cautious_s)
             self.full_s = full_s[self.places]
             is_fewer = self.fills[:, None] < self.full
             self.times = np.minimum(np.where(is_fewer, fewer_s[slots], np.inf), self.full_s)
-        memory_gb = np.array(grid.memories_mb, dtype=np.float64)[memory] / 1024
-        self.request_usd = prices.request_usd
-        self.calls_usd = gb_usd * memory_gb + self.request_usd
 
     def narrowed(self, at: NDArray[np.int64]) -> PricedCalls:
         """Return the same for some of the settings only."""

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
+from controller.domain.cost import MB_PER_VCPU
 from controller.domain.function_times import FunctionBelief
 from controller.errors import BadInputError
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from controller.domain.function_grid import FunctionGrid
     from controller.domain.function_times import FunctionSample
 
-MB_PER_VCPU = 1769.0
-"""Memory of a Lambda function that buys one vCPU (AWS, configuration-memory)."""
 BATCH_MISFITS, CPU_MISFITS = (0.02, 0.06, 0.18, 0.5), (0.03, 0.1)
 """Standard deviations, relative, of what the law leaves out of the batch size and of the CPU; each pair is weighed."""
 LITTLE_MISFIT = 0.03

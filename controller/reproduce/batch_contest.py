@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from controller.baselines.attainment import AttainmentTable
 from controller.baselines.batch import Batch
 from controller.baselines.batch_search import DELAY_STEP_S, MAX_BATCH_SIZE, MEMORIES_MB, N_DELAYS
-from controller.baselines.call_table import tabulate_calls
-from controller.baselines.fixed import Fixed, Frozen, cherry_picked, reloading
+from controller.baselines.call_table import reloading, tabulate_calls
+from controller.baselines.fixed import Fixed, Frozen, cherry_picked
 from controller.baselines.judge import Trial, judge
 from controller.baselines.oracles import every_hour, every_second
 from controller.baselines.tidegate import Tidegate

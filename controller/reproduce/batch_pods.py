@@ -15,7 +15,7 @@ import numpy as np
 
 from controller.baselines.judge import FORGIVEN_S, Answer, Trial, Verdict, judge
 from controller.baselines.tidegate import Tidegate
-from controller.domain.cost import instances_cost_usd
+from controller.domain.cost import MB_PER_VCPU, instances_cost_usd
 from controller.domain.prices import load_prices
 from controller.domain.serving_config import InstanceShape, ServingConfig
 from controller.domain.slo import window_violation_ratio
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from controller.reproduce.batch_contest import Bout, Outcome
 
 DEFAULTS, ONE_A_POD = "Knative defaults", "Knative, one a pod"
-MB_PER_VCPU = 1769
-"""Memory that buys a function one vCPU."""
-SHAPE = InstanceShape(vcpu=1.0, memory_mb=MB_PER_VCPU, max_instances=10_000)
+MEMORY_MB = round(MB_PER_VCPU)
+SHAPE = InstanceShape(vcpu=1.0, memory_mb=MEMORY_MB, max_instances=10_000)
 KNATIVE = {
-    DEFAULTS: ServingConfig(max_batch_size=1, memory_mb=MB_PER_VCPU),
-    ONE_A_POD: ServingConfig(max_batch_size=1, memory_mb=MB_PER_VCPU, container_concurrency=1),
+    DEFAULTS: ServingConfig(max_batch_size=1, memory_mb=MEMORY_MB),
+    ONE_A_POD: ServingConfig(max_batch_size=1, memory_mb=MEMORY_MB, container_concurrency=1),
 }
 POD_DESIGNS = (OURS, *KNATIVE)
 STRETCH_S = 600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from controller.domain.cost import instance_second_usd
 from controller.domain.prices import load_prices
 from controller.reproduce.batch_facts import HOST_USD_A_DAY
 from controller.reproduce.rows import Done, Row
@@ -14,16 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAY_S = 86_400.0
-GATEWAY_VCPU, GATEWAY_GB = 0.1, 0.25
+GATEWAY_VCPU, GATEWAY_MB = 0.1, 256
 """What charts/inference-service requests for a gateway, the packager, which is always on."""
-OPERATOR_VCPU, OPERATOR_GB = 0.05, 0.1875
+OPERATOR_VCPU, OPERATOR_MB = 0.05, 192
 """What charts/controller requests; one serves every service of a cluster, so a service's share of it is less."""
-
-
-def reserved_usd_a_day(vcpu: float, gb: float) -> float:
-    """Return what so much of the cluster's own nodes costs."""
-    prices = load_prices().cluster
-    return DAY_S * (vcpu * prices.vcpu_second_usd + gb * prices.gb_second_usd)
 
 
 def overhead_rows(design: str, *, deciding_s_a_day: float = 0.0) -> Iterator[Row]:
@@ -33,8 +28,10 @@ def overhead_rows(design: str, *, deciding_s_a_day: float = 0.0) -> Iterator[Row
         design: a published system; it decides on a whole host of its own, at the price that BATCH was published with.
         deciding_s_a_day: CPU seconds that ours decides for; beyond what its pod requests they are paid besides.
     """
-    packager = reserved_usd_a_day(GATEWAY_VCPU, GATEWAY_GB)
-    ours = reserved_usd_a_day(max(OPERATOR_VCPU, deciding_s_a_day / DAY_S), OPERATOR_GB)
+    prices = load_prices().cluster
+    packager = DAY_S * instance_second_usd(prices, vcpu=GATEWAY_VCPU, memory_mb=GATEWAY_MB)
+    busy_vcpu = max(OPERATOR_VCPU, deciding_s_a_day / DAY_S)
+    ours = DAY_S * instance_second_usd(prices, vcpu=busy_vcpu, memory_mb=OPERATOR_MB)
     yield Row(quantity="packager always on, a day", unit="USD", design=design, reproduced=packager, ours=packager)
     yield Row(
         quantity="controller always on, a day",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from controller.baselines.call_table import tabulate_calls
-from controller.baselines.fixed import Fixed, Frozen, cherry_picked, reloading
+from controller.baselines.call_table import reloading, tabulate_calls
+from controller.baselines.fixed import Fixed, Frozen, cherry_picked
 from controller.baselines.judge import Trial, judge
 from controller.baselines.protocol import Past
 from controller.baselines.replay import replay
