@@ -51,7 +51,7 @@ def nothing(_counts: NDArray[np.int64]) -> list[Named]:
     return []
 
 
-def ours(counts: NDArray[np.int64]) -> list[Named]:
+def our_changes(counts: NDArray[np.int64]) -> list[Named]:
     """Name what the tracker names: changes beyond doubt, online."""
     tracker = ChangeTracker()
     found = [change for count in counts.tolist() if (change := tracker.update(count)) is not None]
@@ -64,7 +64,7 @@ def our_alarms(counts: NDArray[np.int64]) -> list[Named]:
     return [Named(alarm.alarm_bin, alarm.change_bin) for n in counts.tolist() for alarm in detector.update(n)]
 
 
-def our_changes(counts: NDArray[np.int64]) -> list[Named]:
+def our_stretches(counts: NDArray[np.int64]) -> list[Named]:
     """Changes of rate or dispersion in hindsight, by ruptures with our likelihood."""
     return [Named(counts.size - 1, each.first_bin) for each in find_changes(counts.astype(np.float64))[1:]]
 
@@ -187,7 +187,7 @@ def _bocpd(counts: NDArray[np.float64], fano: NDArray[np.float64]) -> list[Named
 
 Method = Callable[["NDArray[np.int64]"], list[Named]]
 ONLINE: dict[str, Method] = {
-    "ours": ours,
+    "ours, changes": our_changes,
     "ours, alarms": our_alarms,
     "ZERO": nothing,
     "BOCPD": bocpd,
@@ -196,7 +196,7 @@ ONLINE: dict[str, Method] = {
     "JBMP": jbmp,
 }
 IN_HINDSIGHT: dict[str, Method] = {
-    "ours, changes": our_changes,
+    "ours, stretches": our_stretches,
     "ours, levels": our_levels,
     "BinSeg": binseg,
     "PELT": pelt,

@@ -2,8 +2,7 @@
 
 Every minute it forecasts the largest load of each of the next sixty minutes and plans, greedily by cost per request,
 the instances that will be needed in five. A monitor adds one where answers are late, a bouncer on the instances sends
-what would be late to a function (`Overflow`). Constants that
-the paper leaves open are those of its released code.
+what would be late to a function (`Overflow`). Constants that the paper leaves open are those of its released code.
 
 The paper forecasts with an LSTM for each workload, whose weights are not used here. The released scheduler does not use
 it either: it takes the largest of the last minute's slots, a fifth more, for all that comes (`hold_last_minute`). What

@@ -59,6 +59,20 @@ def planning_quantile(step: float, quantile: float) -> float:
     return 1 - (1 - step) * (1 - quantile) / 0.05
 
 
+class Seconds:
+    """Counts the arrivals of a policy's past, each second once."""
+
+    counted = 0
+    """Seconds so far."""
+
+    def over(self, past: Past) -> list[int]:
+        """Return the counts of the seconds that have ended since this was last asked."""
+        end = math.floor(past.now_s / BIN_S + 1e-9)
+        edges = np.searchsorted(past.arrival_s, np.arange(self.counted, end + 1) * BIN_S)
+        self.counted = end
+        return np.diff(edges).tolist()
+
+
 class DispersionChannel(Protocol):
     """What is asked of how bursty counts are."""
 
@@ -107,7 +121,7 @@ class Tidegate:
         self._table, self._ladder = table, ladder
         self._unit = np.cumsum(rng.exponential(size=SIMULATED_ARRIVALS))
         self._detector = detector or Detector()
-        self._next_bin = 0
+        self._seconds = Seconds()
         self._next_s = -math.inf
         self._left: list[tuple[float, float]] = []
         """Levels that traffic has left: when, and how many a second it was."""
@@ -129,16 +143,13 @@ class Tidegate:
 
     def _observe(self, past: Past) -> bool:
         """Feed the detector with the seconds that are over; return whether it alarmed."""
-        end = math.floor(past.now_s / BIN_S + 1e-9)
-        edges = np.searchsorted(past.arrival_s, np.arange(self._next_bin, end + 1) * BIN_S)
         alarmed = False
-        for count in np.diff(edges).tolist():
+        for count in self._seconds.over(past):
             began = self._detector.rate.since_bin
             for alarm in self._detector.update(count):
                 alarmed = True
                 if alarm.kind == "rate" and (alarm.change_bin - began) * BIN_S >= SHORTEST_LEVEL_S:
                     self._left.append((alarm.change_bin * BIN_S, alarm.before))
-        self._next_bin = end
         self._left = [each for each in self._left if each[0] > past.now_s - MEMORY_S]
         return alarmed
 
@@ -156,7 +167,7 @@ class Tidegate:
 
     def _rates(self, rate_rps: float) -> set[float]:
         """Return the rates to be prepared for: the present one with its credible interval, and levels left lately."""
-        seen_s = max(BIN_S, (self._next_bin - self._detector.rate.since_bin) * BIN_S)
+        seen_s = max(BIN_S, (self._seconds.counted - self._detector.rate.since_bin) * BIN_S)
         error = math.sqrt(self._detector.dispersion.fano * rate_rps / seen_s)
         low, high = max(rate_rps - CREDIBLE * error, rate_rps / 4), rate_rps + CREDIBLE * error
         return {on_grid(rate) for rate in (rate_rps, low, high, *self._levels())}

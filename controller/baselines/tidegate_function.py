@@ -11,15 +11,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from controller.arrivals.detector import Detector
 from controller.baselines.believed_function import BelievedFunction, copy_of, measure_function
 from controller.baselines.function_plan import SWITCH_S, FunctionPlan, calls_in_flight
-from controller.baselines.tidegate import BIN_S, DECIDE_EVERY_S, MEMORY_S
+from controller.baselines.tidegate import BIN_S, DECIDE_EVERY_S, MEMORY_S, Seconds
 from controller.performance_model.poisson_calls import CallLoad
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from controller.baselines.protocol import Past
     from controller.domain.function_grid import FunctionGrid
     from controller.domain.prices import LambdaPrices
@@ -47,7 +47,7 @@ class TidegateFunction:
     ) -> None:
         self._grid, self._measure, self._slo, self._prices, self._rng = grid, measure, slo, prices, rng
         self._detector = Detector()
-        self._next_bin = 0
+        self._seconds = Seconds()
         self._next_s = -math.inf
         self._changes_s: list[float] = []
         self._function: BelievedFunction | None = None
@@ -80,10 +80,7 @@ class TidegateFunction:
 
     def _observe(self, past: Past) -> bool:
         """Feed the detector with the seconds that are over; return whether it alarmed."""
-        end = math.floor(past.now_s / BIN_S + 1e-9)
-        edges = np.searchsorted(past.arrival_s, np.arange(self._next_bin, end + 1) * BIN_S)
-        alarms = [alarm for count in np.diff(edges).tolist() for alarm in self._detector.update(count)]
-        self._next_bin = end
+        alarms = [alarm for count in self._seconds.over(past) for alarm in self._detector.update(count)]
         self._changes_s += [alarm.change_bin * BIN_S for alarm in alarms if alarm.kind == "rate"]
         self._changes_s = [at_s for at_s in self._changes_s if at_s > past.now_s - MEMORY_S]
         return bool(alarms)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.arrivals.rate_detector import RateDetector
 from controller.baselines.attainment import AttainmentTable
 from controller.baselines.batch_search import DELAY_STEP_S, MAX_BATCH_SIZE, N_DELAYS
 from controller.baselines.call_table import tabulate_calls
@@ -13,13 +11,12 @@ from controller.baselines.judge import Trial, judge
 from controller.baselines.tidegate import LADDER, Tidegate
 from controller.domain.prices import load_prices
 from controller.performance_model.grid_search import Grid
-from controller.reproduce.ablation_scenes import DISPERSION, FULL, MARGIN
+from controller.reproduce.ablation_scenes import DISPERSION, FULL, MARGIN, RateAlone
 from controller.reproduce.batch_facts import LIGHT
 from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.traces import HOUR_S, TRACES
 
 if TYPE_CHECKING:
-    from controller.arrivals.alarm import Alarm
     from controller.baselines.judge import Verdict
 
 TRACE = "W21"
@@ -28,25 +25,6 @@ HISTORY_S = 600.0
 MEMORIES_MB = (1024, 1792, 3008)
 """The light service takes the same time at any memory, so that few do."""
 TRIED = (FULL, DISPERSION, MARGIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Even:
-    """A dispersion that is taken for Poisson's."""
-
-    fano: float = 1.0
-
-
-class RateAlone:
-    """A detector with one channel."""
-
-    def __init__(self) -> None:
-        self.rate, self.dispersion = RateDetector(), Even()
-
-    def update(self, count: float) -> list[Alarm]:
-        """See `Watch.update`."""
-        alarm = self.rate.update(count)
-        return [] if alarm is None else [alarm]
 
 
 class BufferScene:

@@ -56,11 +56,12 @@ def reproduce(*, seed: int, tell: Callable[[str], None]) -> Done:
         tell: called before each of `STEPS`.
     """
     found: list[Ablated] = []
+    known = designs()
     for scene, make in SCENES.items():
         met = make(seed)
         for design in (FULL, *TRIED[scene]):
             tell(f"{scene}: {design}")
-            found.append(_outcome(scene, design, rehearse(met, designs()[design])))
+            found.append(_outcome(scene, design, rehearse(met, known[design])))
     found += _buffered(seed, tell)
     required = requirements(found)
     text = f"{ablation_table(found)}\n\n{requirement_table(required)}"
@@ -86,7 +87,7 @@ def requirements(found: Sequence[Ablated]) -> list[Requirement]:
         losses = [(loss(each, full[each.scene]), each.scene) for each in found if each.design == part]
         largest, where = max(losses)
         text = f"{part}: gain at the scene that needs it"
-        required.append(Requirement(text, -largest, -NOISE, where, holds=largest >= NOISE))
+        required.append(Requirement(text, 0.0 - largest, -NOISE, where, holds=largest >= NOISE))
     return required
 
 
