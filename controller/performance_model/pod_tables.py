@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +143,16 @@ class PodTables:
     def requests(self, name: str, *, stop: int) -> NDArray[Any]:
         """Return a column of the first `stop` requests."""
         return self._tables.column(Request, self.state.requests, name, stop=stop)
+
+    def arrivals_since(self, from_s: float) -> NDArray[np.float64]:
+        """Return the instants of what has arrived from then on; earlier ones are not touched, but for a few."""
+        table, arrived = self.state.requests, int(self.now.arrived)
+
+        def instants(first: int, stop: int) -> NDArray[np.float64]:
+            return self._tables.column(Request, table, "arrival_s", start=first, stop=stop)
+
+        first = bisect_left(range(arrived), from_s, key=lambda row: float(instants(row, row + 1)[0]))
+        return instants(first, arrived)
 
     def pods(self) -> Sequence[Pod]:
         """Return every pod so far."""

@@ -18,7 +18,7 @@ from controller.performance_model.batch_durations import Noise, raise_unmeasured
 from controller.performance_model.compiled import kernels_for
 from controller.performance_model.pod_events import NEEDS_ROOM, UNMEASURED
 from controller.performance_model.pod_routing import MOST_CHANCE
-from controller.performance_model.pod_state import ERROR, HOT, READY, SLOW, STARTING, Pod
+from controller.performance_model.pod_state import ERROR, HOT, SLOW, Pod
 from controller.performance_model.pod_tables import PodTables
 from controller.performance_model.simulation_result import CLASSES, SimulationResult
 
@@ -172,8 +172,8 @@ class PodSimulator:
 
     def ready_and_starting(self) -> tuple[int, int]:
         """Return how many pods take requests, and how many will."""
-        states = [pod.state for pod in self.pods()]
-        return states.count(READY), states.count(STARTING)
+        now = self._tables.now
+        return int(now.ready), int(now.members - now.ready)
 
     def name(self, pod: Pod) -> str:
         """Return the name of a pod."""
@@ -181,8 +181,7 @@ class PodSimulator:
 
     def arrivals_since(self, from_s: float) -> NDArray[np.float64]:
         """Return the instants of what has arrived from then on, ascending."""
-        arrival_s = self._tables.requests("arrival_s", stop=self.arrived)
-        return arrival_s[np.searchsorted(arrival_s, from_s) :]
+        return self._tables.arrivals_since(from_s)
 
     def joined_since(self, count: int) -> Joined:
         """Return the requests that reached a pod, without the first `count`."""
