@@ -26,10 +26,10 @@ from controller.arrivals.fit_diagnosis import (
     rate_interval,
 )
 from controller.arrivals.fit_mmpp import fit_mmpp
-from controller.arrivals.gap_likelihood import GapLikelihood
 from controller.arrivals.halves import MOST_BINS, MOST_PER_BIN, edges_of, halve_counts, halve_gaps
 from controller.arrivals.instants import coarse_tick, spread_equal
 from controller.arrivals.ladder import Among, Evidence, Verdict, climb
+from controller.arrivals.likelihood import log_likelihood
 from controller.arrivals.map_starts import two_phases
 from controller.arrivals.moments import gap_statistics, idc_at, measure_counts
 from controller.arrivals.selection import count_in_bins, observation
@@ -154,7 +154,7 @@ def _fit(
     scv = lag1 = likelihood = intervals = None
     if instants is not None and instants[0].size > 3:
         scv, lag1 = gap_statistics(instants[0])
-        likelihood = _log_likelihood(process, np.diff(instants[0]))
+        likelihood = log_likelihood(process, np.diff(instants[0]))
         intervals = gap_intervals(*instants)
     diagnostics = Diagnostics(
         n=n,
@@ -204,13 +204,6 @@ def _in_seconds(process: Map, rate_rps: float) -> PoissonProcess | Map:
             continue  # a rate that is next to nothing is the only way to some phase
         return Map(found.D0 * (rate_rps / found.rate_rps), found.D1 * (rate_rps / found.rate_rps))
     return Map(process.D0 * factor, process.D1 * factor)
-
-
-def _log_likelihood(process: PoissonProcess | Map, gaps_s: NDArray[np.float64]) -> float:
-    if isinstance(process, PoissonProcess):
-        return float(gaps_s.size * np.log(process.rate_rps) - process.rate_rps * gaps_s.sum())
-    start = process.stationary @ process.D1 / process.rate_rps
-    return GapLikelihood([gaps_s])(process.D0, process.D1, start).log_likelihood
 
 
 def _with_reason(fit: Fit, reason: str) -> Fit:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.arrivals.change_tracker import ChangeTracker
+from controller.arrivals.alarm import Alarm
+from controller.arrivals.change_tracker import Change, ChangeTracker
 from controller.arrivals.detector import Detector
 from controller.commands.output import print_json, print_table
 from controller.domain.documents import read_numbers
@@ -17,14 +18,18 @@ from controller.errors import BadInputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from controller.arrivals.alarm import Alarm
     from controller.arrivals.change_points import Segment
-    from controller.arrivals.change_tracker import Change
 
 
+WHY = {
+    "alarms": "a likelihood ratio of over-dispersed counts passed its level; the bin named is the last one it used.",
+    "changes": "two laws were likelier than one beyond doubt, modulation considered.",
+    "stretches": "of all ways to cut the series in hindsight this is the likeliest for its number of cuts.",
+}
 LARGEST_COUNT = 1e9
 SHORTEST_BIN_S = 1e-6
 """No clock counts finer, and rates per second must stay finite."""
@@ -55,26 +60,25 @@ def run(arguments: argparse.Namespace) -> int:
     counts = read_counts(arguments.counts)
     detector = Detector(bin_s=arguments.bin_s)
     alarms = [alarm for count in counts.tolist() for alarm in detector.update(count)]
-    title = f"{{}} in {counts.size} bins of {arguments.bin_s:g} s"
-    if not arguments.changes:
-        if arguments.json:
-            print_json({"alarms": [asdict(alarm) for alarm in alarms]})
-        else:
-            _print_alarms(alarms, title)
+    tables: dict[str, Sequence[Alarm | Change | Segment]] = {"alarms": alarms}
+    if arguments.changes:
+        tables |= _changes_and_stretches(counts, arguments.bin_s)
+    if arguments.json:
+        print_json({name: [asdict(each) for each in found] for name, found in tables.items()})
         return 0
-    tracker = ChangeTracker(bin_s=arguments.bin_s)
+    for name, found in tables.items():
+        rows = [_row(each) for each in found] or [(name, "none")]
+        print_table(f"{name} in {counts.size} bins of {arguments.bin_s:g} s", rows, why=WHY[name])
+    return 0
+
+
+def _changes_and_stretches(counts: NDArray[np.float64], bin_s: float) -> dict[str, Sequence[Change | Segment]]:
+    tracker = ChangeTracker(bin_s=bin_s)
     changes = [change for count in counts.tolist() if (change := tracker.update(count)) is not None]
     # ruptures takes a third of a second to import, which alarms need not wait for.
     from controller.arrivals.hindsight import find_changes  # noqa: PLC0415
 
-    stretches = find_changes(counts, bin_s=arguments.bin_s)
-    if arguments.json:
-        found = {"alarms": alarms, "changes": changes, "stretches": stretches}
-        print_json({name: [asdict(each) for each in values] for name, values in found.items()})
-    else:
-        _print_alarms(alarms, title)
-        _print_changes(changes, stretches, title)
-    return 0
+    return {"changes": changes, "stretches": find_changes(counts, bin_s=bin_s)}
 
 
 def read_counts(path: Path) -> NDArray[np.float64]:
@@ -94,37 +98,17 @@ def read_counts(path: Path) -> NDArray[np.float64]:
     return counts
 
 
-def _print_alarms(alarms: list[Alarm], title: str) -> None:
-    print_table(
-        title.format("alarms"),
-        [(f"bin {alarm.alarm_bin}", _describe(alarm)) for alarm in alarms] or [("alarms", "none")],
-        why="a likelihood ratio of over-dispersed counts passed its level; the bin named is the last one it used.",
-    )
-
-
-def _describe(alarm: Alarm) -> str:
-    unit = " per second" if alarm.kind == "rate" else " (Fano factor)"
-    return f"{alarm.kind} {alarm.before:.3g} to {alarm.after:.3g}{unit}, since bin {alarm.change_bin}"
-
-
-def _print_changes(changes: list[Change], stretches: list[Segment], title: str) -> None:
-    print_table(
-        title.format("changes"),
-        [(f"bin {change.named_bin}", _describe_change(change)) for change in changes] or [("changes", "none")],
-        why="two laws were likelier than one beyond doubt, modulation considered.",
-    )
-    print_table(
-        title.format("stretches"),
-        [
-            (f"from bin {each.first_bin}", f"rate {each.rate_rps:.3g} per second, Fano factor {each.fano:.3g}")
-            for each in stretches
-        ],
-        why="of all ways to cut the series in hindsight this is the likeliest for its number of cuts.",
-    )
-
-
-def _describe_change(change: Change) -> str:
-    return (
-        f"rate {change.rate_before_rps:.3g} to {change.rate_after_rps:.3g} per second, Fano factor "
-        f"{change.fano_before:.3g} to {change.fano_after:.3g}, since bin {change.change_bin}"
-    )
+def _row(each: Alarm | Change | Segment) -> tuple[str, str]:
+    """Return the bin from which something is known, and what."""
+    if isinstance(each, Alarm):
+        known = f"bin {each.alarm_bin}"
+        unit = " per second" if each.kind == "rate" else " (Fano factor)"
+        what = f"{each.kind} {each.before:.3g} to {each.after:.3g}{unit}, since bin {each.change_bin}"
+    elif isinstance(each, Change):
+        known = f"bin {each.named_bin}"
+        rates = f"rate {each.rate_before_rps:.3g} to {each.rate_after_rps:.3g} per second"
+        what = f"{rates}, Fano factor {each.fano_before:.3g} to {each.fano_after:.3g}, since bin {each.change_bin}"
+    else:
+        known = f"from bin {each.first_bin}"
+        what = f"rate {each.rate_rps:.3g} per second, Fano factor {each.fano:.3g}"
+    return known, what
