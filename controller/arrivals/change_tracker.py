@@ -1,9 +1,11 @@
-"""Changes of rate or dispersion that an alarm announced, or should have, named online once they are beyond doubt.
+"""Changes of rate or dispersion, named online once they are beyond doubt, and a second look at steps of the rate.
 
-An alarm costs little when it is false and comes within seconds; this is its slower companion. All bins since the last
-change are split in an older and a recent part; the change is named when two laws, each with a rate and a dispersion of
-its own, are likelier than one by a fixed number of nats. Nats of modulated counts are divided by their clumping
-(`joint_likelihood`), whose estimate outlives the changes.
+All bins since the last change are split in an older and a recent part; the change is named when two laws, each with a
+rate and a dispersion of its own, are likelier than one by a fixed number of nats. Nats of modulated counts are divided
+by their clumping (`joint_likelihood`), whose estimate outlives the changes.
+
+A few loud bins may be a higher rate or a wider spread. What they do not tell is asked again of the bins after them: the
+likelihood of every Fano factor is kept from all stretches since the dispersion last changed.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.arrivals.joint_likelihood import BLOCK_BINS, Clumping, CountSums
+from controller.arrivals.rate_detector import SURE_NATS, log_ratio, wanted_nats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-THRESHOLD = 14.0
-"""Nats; the Bayesian criterion for three more numbers (rate, shape, place) and an hour of seconds is 12.3."""
+    from controller.arrivals.rate_detector import Split
+
 REMEMBERED_BINS = 900
 PERIOD_BINS = 5
 """Bins between two tests, which keeps the mean cost of a bin at a few tens of microseconds."""
@@ -32,6 +35,13 @@ RECENT = np.array(
 FIRST_CLUMPING = Clumping(ratio=1.6, weight_bins=120.0)
 MOST_WEIGHT_BINS = 480.0
 """Most that is believed of the clumping from before the last change."""
+CLUMPING_DOUBT = 1.5
+"""Standard errors by which the clumping is taken to be less when haste matters: chance must not delay a real step."""
+FANOS = np.geomspace(1.001, 64.0, 40)
+BURST_NATS = 5.0
+"""By so many a step of the rate must be likelier than a burst of the old rate."""
+PART_NATS = 5.0
+"""Rate and dispersion have both changed if each part of the evidence is worth so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,10 @@ class Change:
     rate_after_rps: float
     fano_before: float
     fano_after: float
+    is_rate: bool
+    """Whether the rate has changed."""
+    is_dispersion: bool
+    """Whether the Fano factor has changed; where both have, it may be told later, as a change of its own."""
 
 
 class ChangeTracker:
@@ -60,20 +74,48 @@ class ChangeTracker:
         self._sums = CountSums(REMEMBERED_BINS)
         self._since = 0
         self._clumping = FIRST_CLUMPING
+        # Log likelihood by Fano factor of the stretches of one dispersion that have ended.
+        self._by_fano = np.zeros(FANOS.size)
 
     def update(self, count: float) -> Change | None:
         """Take the next bin's count; return a change if the law has changed beyond doubt."""
         sums = self._sums
         sums.append(count)
         end = sums.bins
-        first = max(self._since, end - REMEMBERED_BINS)
+        first = self._first()
         if end % PERIOD_BINS or end - first < LEAST_BEFORE + RECENT[0]:
             return None
         splits = end - RECENT[: np.searchsorted(RECENT, end - first - LEAST_BEFORE, side="right")]
         clumping = sums.clumping(self._clumping, first, splits)
         gain = (self._two_laws(first, splits) - sums.log_likelihood(first, end)) / clumping
         best = int(gain.argmax())
-        return self._name(first, float(clumping[best])) if gain[best] >= THRESHOLD else None
+        if gain[best] >= SURE_NATS:
+            return self._name(first, float(clumping[best]))
+        now = sums.by_fano(first, end, sums.mean(first, end), FANOS)
+        return self._name_late(now) if self._gain_of_fano(now) >= SURE_NATS * clumping[0] else None
+
+    def fano(self) -> float:
+        """Return the Fano factor of the bins since the last change, 1 before the first."""
+        first, end = self._first(), self._sums.bins
+        return self._sums.fano(first, end) if end > first else 1.0
+
+    def is_step(self, split: Split) -> bool:
+        """Say whether a split that a detector of rates found is one, clumping and bursts considered.
+
+        The last bin must have been taken by `update`.
+        """
+        sums, end = self._sums, self._sums.bins
+        at, first = end - split.recent, self._first()
+        if at > first:
+            clumping = sums.clumping(self._clumping, first, np.array([at]), doubt=CLUMPING_DOUBT)[0]
+            if split.nats < clumping * wanted_nats(split):
+                return False
+        step = sums.by_fano(at, end, split.after, np.array([max(split.fano, FANOS[0])]))[0]
+        return step - sums.by_fano(at, end, split.before, FANOS).max() >= BURST_NATS
+
+    def _first(self) -> int:
+        """Return the first bin of the present law that is remembered."""
+        return max(self._since, self._sums.bins - REMEMBERED_BINS)
 
     def _two_laws(self, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
         sums = self._sums
@@ -83,8 +125,38 @@ class ChangeTracker:
         sums, end = self._sums, self._sums.bins
         places = np.arange(first + LEAST_BEFORE // 2, end - 1)
         at = int(places[self._two_laws(first, places).argmax()])
-        before, after = sums.mean(first, at) / self._bin_s, sums.mean(at, end) / self._bin_s
         learnt = self._clumping.weight_bins + max(at - first - BLOCK_BINS, 0)
         self._clumping = Clumping(clumping, min(learnt, MOST_WEIGHT_BINS))
         self._since = at
-        return Change(end - 1, at, before, after, sums.fano(first, at), sums.fano(at, end))
+        before, after = sums.mean(first, at), sums.mean(at, end)
+        self._by_fano = self._by_fano + sums.by_fano(first, at, before, FANOS)
+        now = sums.by_fano(at, end, after, FANOS)
+        fano = float(FANOS[(self._by_fano + now).argmax()])
+        of_rate = log_ratio(before, at - first, after, end - at, fano) / clumping
+        of_fano = self._gain_of_fano(now) / clumping
+        is_dispersion = of_fano >= min(PART_NATS, of_rate)
+        change = Change(
+            named_bin=end - 1,
+            change_bin=at,
+            rate_before_rps=before / self._bin_s,
+            rate_after_rps=after / self._bin_s,
+            fano_before=sums.fano(first, at),
+            fano_after=sums.fano(at, end),
+            is_rate=of_rate >= min(PART_NATS, of_fano),
+            is_dispersion=is_dispersion,
+        )
+        if is_dispersion:
+            self._by_fano[:] = 0.0
+        return change
+
+    def _name_late(self, now: NDArray[np.float64]) -> Change:
+        """Tell that the dispersion changed with the present law, too."""
+        sums, at, end = self._sums, self._since, self._sums.bins
+        rate = sums.mean(self._first(), end) / self._bin_s
+        before, after = float(FANOS[self._by_fano.argmax()]), float(FANOS[now.argmax()])
+        self._by_fano[:] = 0.0
+        return Change(end - 1, at, rate, rate, before, after, is_rate=False, is_dispersion=True)
+
+    def _gain_of_fano(self, now: NDArray[np.float64]) -> float:
+        """Return by how many nats the present law has a Fano factor of its own; `now` is its likelihood by it."""
+        return float(self._by_fano.max() + now.max() - (self._by_fano + now).max())

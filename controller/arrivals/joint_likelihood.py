@@ -31,6 +31,7 @@ LEAST_MEAN = 0.05
 LEAST_FANO = 0.2
 """Below this, counts are more even than any arrivals, and no measure of their clumping."""
 _GAMMALN_SHAPES = gammaln(SHAPES)
+_LOG_SHAPES = np.log(SHAPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +83,38 @@ class CountSums:
         """Return the greatest log likelihood of the bins [first, end), in nats; shape of the two, broadcast."""
         return self._by_shape(first, end).max(axis=-1)
 
-    def clumping(self, prior: Clumping, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the clumping of the bins from `first` to the last if their law changes at each of these splits."""
+    def by_fano(self, first: int, end: int, mean: float, fanos: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log likelihood of the bins [first, end) at this mean, by Fano factor above 1; shape (n_fanos,)."""
+        mean = max(mean, LEAST_MEAN)
+        return np.interp(np.log(mean / (fanos - 1)), _LOG_SHAPES, self._by_shape(first, end, mean))
+
+    def clumping(
+        self, prior: Clumping, first: int, splits: NDArray[np.int64], *, doubt: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Return the clumping of the bins from `first` to the last if their law changes at each of these splits.
+
+        Args:
+            prior: what was believed before, from bins before `first`.
+            first: first bin of the present law.
+            splits: where it may change, shape (n,).
+            doubt: standard errors by which it is taken to be less than it seems.
+        """
         counted, blocks, singles = (
             old + new
             for old, new in zip(self._departures(first, splits), self._departures(splits, self.bins), strict=True)
         )
         fano = np.maximum(singles / (self.bins - first), LEAST_FANO)
-        ratio = (blocks / fano + prior.weight_bins * prior.ratio) / (counted + prior.weight_bins)
-        return np.maximum(ratio, 1.0)
+        known = counted + prior.weight_bins
+        ratio = (blocks / fano + prior.weight_bins * prior.ratio) / known
+        # Of n overlapping blocks of b independent bins the mean square varies as that of 3 n / (2 b) separate ones.
+        return np.maximum(ratio - doubt * np.sqrt(4 * BLOCK_BINS / 3 / known), 1.0)
 
-    def _by_shape(self, first: Bins, end: Bins) -> NDArray[np.float64]:
-        """Return the log likelihood by shape, shape (..., n_shapes)."""
+    def _by_shape(self, first: Bins, end: Bins, mean: float | None = None) -> NDArray[np.float64]:
+        """Return the log likelihood by shape at this mean or, without one, at the likeliest; shape (..., n_shapes)."""
         first, end = np.asarray(first) - self._moved, np.asarray(end) - self._moved
         n = (end - first)[..., None]
         total = (self._powers[end, 0] - self._powers[first, 0])[..., None]
-        odds = np.maximum(total / n, 1e-9) / SHAPES
+        odds = np.maximum(total / n if mean is None else mean, 1e-9) / SHAPES
         return self._gammas[end] - self._gammas[first] - n * SHAPES * np.log1p(odds) - total * np.log1p(1 / odds)
 
     def _departures(self, first: Bins, end: Bins) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:

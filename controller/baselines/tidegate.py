@@ -73,15 +73,6 @@ class Seconds:
         return np.diff(edges).tolist()
 
 
-class DispersionChannel(Protocol):
-    """What is asked of how bursty counts are."""
-
-    @property
-    def fano(self) -> float:
-        """Variance over mean of counts."""
-        ...
-
-
 class Watch(Protocol):
     """What is asked of a detector."""
 
@@ -91,8 +82,8 @@ class Watch(Protocol):
         ...
 
     @property
-    def dispersion(self) -> DispersionChannel:
-        """Its channel for the dispersion."""
+    def fano(self) -> float:
+        """Variance over mean of counts."""
         ...
 
     def update(self, count: float) -> Sequence[Alarm]:
@@ -168,7 +159,7 @@ class Tidegate:
     def _rates(self, rate_rps: float) -> set[float]:
         """Return the rates to be prepared for: the present one with its credible interval, and levels left lately."""
         seen_s = max(BIN_S, (self._seconds.counted - self._detector.rate.since_bin) * BIN_S)
-        error = math.sqrt(self._detector.dispersion.fano * rate_rps / seen_s)
+        error = math.sqrt(self._detector.fano * rate_rps / seen_s)
         low, high = max(rate_rps - CREDIBLE * error, rate_rps / 4), rate_rps + CREDIBLE * error
         return {on_grid(rate) for rate in (rate_rps, low, high, *self._levels())}
 

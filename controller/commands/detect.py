@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 WHY = {
-    "alarms": "a likelihood ratio of over-dispersed counts passed its level; the bin named is the last one it used.",
+    "alarms": "another rate or dispersion became likelier than the old one; the bin named is the last one used.",
     "changes": "two laws were likelier than one beyond doubt, modulation considered.",
     "stretches": "of all ways to cut the series in hindsight this is the likeliest for its number of cuts.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,18 +40,13 @@ BY_CALLS = TokenServiceTimes(per_batch_s=0.25, per_token_s=0.0002, cv=0.1)
 """A call costs a quarter of a second with whatever is in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Even:
-    """A dispersion that is taken for Poisson's."""
-
-    fano: float = 1.0
-
-
 class RateAlone:
-    """A detector with one channel."""
+    """A detector with one channel; counts are taken for Poisson's."""
+
+    fano = 1.0
 
     def __init__(self) -> None:
-        self.rate, self.dispersion = RateDetector(), Even()
+        self.rate = RateDetector()
 
     def update(self, count: float, *, is_censored: bool = False) -> list[Alarm]:
         """See `OnlineDetector.update`."""
