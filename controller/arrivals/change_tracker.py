@@ -35,11 +35,13 @@ RECENT = np.array(
 FIRST_CLUMPING = Clumping(ratio=1.6, weight_bins=120.0)
 MOST_WEIGHT_BINS = 480.0
 """Most that is believed of the clumping from before the last change."""
-CLUMPING_DOUBT = 1.5
+CLUMPING_DOUBT = 1.0
 """Standard errors by which the clumping is taken to be less when haste matters: chance must not delay a real step."""
 FANOS = np.geomspace(1.001, 64.0, 40)
 BURST_NATS = 5.0
 """By so many a step of the rate must be likelier than a burst of the old rate."""
+NO_BURST_NATS = 2 * SURE_NATS
+"""No burst brings so many by chance: a rate that jumps sixfold is told by its second bin."""
 PART_NATS = 5.0
 """Rate and dispersion have both changed if each part of the evidence is worth so much."""
 
@@ -110,6 +112,8 @@ class ChangeTracker:
             clumping = sums.clumping(self._clumping, first, np.array([at]), doubt=CLUMPING_DOUBT)[0]
             if split.nats < clumping * wanted_nats(split):
                 return False
+        if split.nats >= NO_BURST_NATS:
+            return True
         step = sums.by_fano(at, end, split.after, np.array([max(split.fano, FANOS[0])]))[0]
         return step - sums.by_fano(at, end, split.before, FANOS).max() >= BURST_NATS
 
