@@ -168,9 +168,9 @@ class AutoscalerSettings:
     scale_down_delay_s: float = 0.0
     """A lower wish must hold this long before it is followed."""
     scale_to_zero_grace_period_s: float = 30.0
-    """How long the last instance stays after the wish for zero."""
+    """How long the activator must have been in the path before the last instance may go."""
     scale_to_zero_pod_retention_period_s: float = 0.0
-    """Least time the last instance stays."""
+    """How long the last instance stays after the wish for zero."""
     tick_s: float = 2.0
     """Time between two decisions."""
 
