@@ -18,7 +18,7 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,8 @@ def calibrated_world(out: Path, runs: list[Measured]) -> World:
     abouts = [json.loads((out / f"{run.kind}-{run.seed}" / "run.json").read_text()) for run in runs]
     ends = [seconds for about in abouts for seconds in about["ending_s"] if seconds > 0]
     start_s, end_s = statistics.median(starts), statistics.median(ends)
-    shape = InstanceShape(vcpu=VCPU, memory_mb=MEMORY_MB, cold_start_s=start_s, cold_start_cpu_s=0.0, drain_s=end_s)
+    size = InstanceShape(vcpu=VCPU, memory_mb=MEMORY_MB, routing="knative")
+    shape = replace(size, cold_start_s=start_s, cold_start_cpu_s=0.0, drain_s=end_s)
     return World(CONFIG, AUTOSCALER, SERVICE, shape, TAIL_S)
 
 

@@ -149,7 +149,7 @@ def test_an_instance_that_drains_is_paid_for_as_long_as_it_must_and_takes_nothin
 @pytest.mark.parametrize(("routing", "answered"), [("least_loaded", [3, 0]), ("knative", [2, 1])])
 def test_routing_is_what_it_is_told(routing, answered):
     config = ServingConfig(container_concurrency=4, min_scale=2)
-    going = PodSimulator(config, service=ONE_SECOND, rng=np.random.default_rng(1), initial_scale=2, routing=routing)
+    going = simulator(config, initial_scale=2, routing=routing)
 
     going.run([0.0, 1.5, 3.0])
 
