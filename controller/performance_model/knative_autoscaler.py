@@ -9,8 +9,12 @@ What is measured is requests in parallel, those that wait in the activator inclu
 that no request misses both, and zero has been wished for during the retention period. The activator is in the path
 while zero is wished for, no instance answers, or the excess burst capacity is negative (kpa/kpa.go, `ReconcileKind`).
 At Knative's burst capacity of 211 that is always so with few instances, and the last one goes with the window.
-Deviations, all small: buckets are as fine as the observations (Knative: 1 s), and the end of a grace period is seen at
-the next tick (Knative looks at its very end).
+
+Deviations, all small. The end of a grace period is seen at the next tick; Knative looks at its very end. Windows end at
+the tick; Knative's are the whole seconds that were reported by then (pkg/autoscaler/aggregation/bucketing.go), half a
+second ago on average. From zero, the idle time before counts as zeros; Knative's windows begin anew with the first
+report after a whole window without any, and the activator's first report counts one request for a whole second
+(pkg/activator/handler/concurrency_reporter.go). Why this is left: docs/test-cluster.md.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ if TYPE_CHECKING:
 
 LEAST_TARGET = 0.01
 """Knative's lower bound of a target after the utilisation factor."""
-LEAST_PANIC_WINDOW_S = 1.0
-"""Knative rounds a shorter panic window up to one bucket."""
+BUCKET_S = 1.0
+"""Knative's panic window is rounded to whole buckets (autoscaling/resources/metric.go); its stable window has whole
+seconds anyway."""
 _TABLES = PlainTables()
 
 
@@ -48,7 +53,8 @@ def set_parameters(scaler: Scaler, settings: AutoscalerSettings, config: Serving
     """Write what Knative's settings and the tuned ones say into the rule's row."""
     window_s = config.stable_window_s(settings)
     scaler.window_s = window_s
-    scaler.panic_window_s = max(window_s * settings.panic_window_percentage / 100, LEAST_PANIC_WINDOW_S)
+    buckets = math.floor(window_s * settings.panic_window_percentage / 100 / BUCKET_S + 0.5)
+    scaler.panic_window_s = max(1, buckets) * BUCKET_S
     scaler.panic_threshold = settings.panic_threshold_percentage / 100
     scaler.capacity = total_target(config)
     scaler.target = max(LEAST_TARGET, scaler.capacity * settings.target_utilization_percentage / 100)

@@ -66,6 +66,16 @@ def test_twice_the_ready_instances_in_the_panic_window_begin_a_panic_and_scale_a
     assert autoscaler.decide(66.0, 6).panic
 
 
+@pytest.mark.parametrize(("window_s", "panic_s"), [(6, 1), (14, 1), (15, 2), (60, 6), (61, 6)])
+def test_the_panic_window_is_rounded_to_whole_seconds(window_s, panic_s):
+    autoscaler = Autoscaler(AutoscalerSettings(window_s=window_s), ServingConfig(target=10))
+    run(autoscaler, [0.0] * 60, ready=1)
+
+    autoscaler.observe(61.0, 4200.0)
+
+    assert f"panic: {4200 / panic_s:g} in parallel" in autoscaler.decide(61.0, 1).why
+
+
 def test_nothing_is_taken_away_during_a_panic_and_it_ends_a_stable_window_after_the_last_excess():
     autoscaler = Autoscaler(KNATIVE, ServingConfig(target=10))
     run(autoscaler, [42.0] * 6, ready=1)
