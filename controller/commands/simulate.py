@@ -63,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-alive-s", type=float, help="of idle environments, infinite_timer; default for ever")
     parser.add_argument("--concurrency", type=int, help="calls in parallel, infinite_timer; default no limits at all")
     grace_s = AutoscalerSettings().scale_to_zero_grace_period_s
-    parser.add_argument("--grace-period-s", type=float, default=grace_s, help="before zero; default 30")
+    parser.add_argument(
+        "--grace-period-s", type=float, default=grace_s, help="of the activator in the path, before zero; default 30"
+    )
     parser.add_argument("--tick-s", type=float, default=AutoscalerSettings().tick_s, help="autoscaler's; default 2")
     parser.add_argument("--initial-scale", type=int, default=1, help="instances at the start; default 1")
     parser.add_argument("--slo-quantile", type=float, default=0.95, help="default 0.95")

@@ -14,6 +14,7 @@ from controller.errors import BadInputError
 
 PriceOfChange = Literal["hot", "warm", "slow"]
 ServerLaw = Literal["infinite_timer", "finite_work_conserving", "knative_pods"]
+Routing = Literal["least_loaded", "knative"]
 
 PRICE_OF_CHANGE: dict[str, PriceOfChange] = {
     "max_batch_size": "hot",
@@ -168,16 +169,16 @@ class AutoscalerSettings:
     scale_down_delay_s: float = 0.0
     """A lower wish must hold this long before it is followed."""
     scale_to_zero_grace_period_s: float = 30.0
-    """How long the last instance stays after the wish for zero."""
+    """How long the activator must have been in the path before the last instance may go."""
     scale_to_zero_pod_retention_period_s: float = 0.0
-    """Least time the last instance stays."""
+    """How long the last instance stays after the wish for zero."""
     tick_s: float = 2.0
     """Time between two decisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceShape:
-    """What one instance is given, what the machine below has, and how an instance starts."""
+    """What one instance is given, what the platform below has, and how an instance starts, is found and ends."""
 
     vcpu: float = 1.0
     """vCPUs one instance is billed for."""
@@ -189,6 +190,8 @@ class InstanceShape:
     """From the wish for an instance to its readiness, on an idle core."""
     cold_start_cpu_s: float = 0.5
     """CPU time an instance burns while it starts; it competes for the shared cores."""
+    routing: Routing = "least_loaded"
+    """Which ready instance a request goes to; rules and source: `pod_routing`."""
     drain_s: float = 0.0
     """Least time from the wish for its end to its end, which is paid for; Knative's queue-proxy takes 30 s."""
     max_instances: int = 20

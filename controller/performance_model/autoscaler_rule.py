@@ -42,10 +42,14 @@ class Scaler:
     panic_window_s: float = 6.0
     panic_threshold: float = 2.0
     target: float = 70.0
+    capacity: float = 100.0
+    """Requests in parallel per instance: the target before the utilisation factor."""
+    burst_capacity: float = 211.0
     max_scale_up_rate: float = 1000.0
     max_scale_down_rate: float = 2.0
     scale_down_delay_s: float = 0.0
-    kept_before_zero_s: float = 30.0
+    grace_period_s: float = 30.0
+    retention_period_s: float = 0.0
     min_scale: int = 0
     max_scale: int = 0
     activation_scale: int = 0
@@ -63,7 +67,10 @@ class Scaler:
     was_initial_scale_reached: int = 0
     panic_s: float = math.nan
     panic_peak: int = 0
+    proxied_since_s: float = 0.0
+    """When the activator came into the path of requests, where it is from the start; NaN while it is not."""
     zero_since_s: float = math.nan
+    """Since when zero is wished for; NaN while it is not."""
     stable: float = math.nan
     """Averages over both windows at the last decision; NaN before anything was observed."""
     panic: float = math.nan
@@ -130,15 +137,23 @@ def decide(scaler: Scaler, buckets: Sequence[Bucket], wishes: Sequence[Wish], no
         wish_now = _activated(scaler, wanted_now, min(max(wanted_now, lowest), highest))
         scaler.panic_peak = max(scaler.panic_peak, wish, wish_now)
         wish = scaler.panic_peak
-    wish = _delayed(scaler, wishes, now_s, wish)
-    return bounded(scaler, _kept_before_zero(scaler, now_s, wish, ready))
+    wish = _begun(scaler, now_s, _delayed(scaler, wishes, now_s, wish), ready)
+    wish = bounded(scaler, wish)
+    _watch_activator(scaler, now_s, wish, ready)
+    return _kept_before_zero(scaler, now_s, wish, ready)
 
 
 def poke(scaler: Scaler, buckets: Sequence[Bucket], wishes: Sequence[Wish], now_s: float, ready: int) -> int:
     """Return the wish when a request meets zero instances: at least one, without waiting for a tick."""
-    scaler.zero_since_s = math.nan
     wish = decide(scaler, buckets, wishes, now_s, ready)
     return max(wish, bounded(scaler, max(1, scaler.activation_scale)))
+
+
+def excess_burst_capacity(scaler: Scaler, ready: int) -> float:
+    """Return ready x capacity - burst capacity - requests in parallel; 0 and -1 are fixed answers, as in Knative."""
+    if scaler.burst_capacity <= 0:
+        return 0.0 if scaler.burst_capacity == 0 else -1.0
+    return float(math.floor(ready * scaler.capacity - scaler.burst_capacity - scaler.panic))
 
 
 def bounded(scaler: Scaler, wish: int) -> int:
@@ -177,18 +192,35 @@ def _delayed(scaler: Scaler, wishes: Sequence[Wish], now_s: float, wish: int) ->
     return wish
 
 
-def _kept_before_zero(scaler: Scaler, now_s: float, wish: int, ready: int) -> int:
-    """Keep the last instance for the grace period (or the retention period, if longer) after the wish for zero.
-
-    Zero is wished for after a whole window without a request, never after a partial one.
-    """
+def _begun(scaler: Scaler, now_s: float, wish: int, ready: int) -> int:
+    """Return at least the initial scale until it was reached, and one of it until a whole window was seen."""
     if ready >= scaler.initial_scale:
         scaler.was_initial_scale_reached = 1
     if scaler.was_initial_scale_reached == 0:
-        wish = max(wish, scaler.initial_scale)
-    if wish > 0 or now_s - scaler.start_s < scaler.window_s:
-        scaler.zero_since_s = math.nan
+        return max(wish, scaler.initial_scale)
+    if now_s - scaler.start_s < scaler.window_s:
         return max(wish, min(scaler.initial_scale, 1))
+    return wish
+
+
+def _watch_activator(scaler: Scaler, now_s: float, wish: int, ready: int) -> None:
+    """Note since when the activator is in the path: no instance answers or is wanted, or a burst would find no room."""
+    if wish > 0 and ready > 0 and excess_burst_capacity(scaler, ready) >= 0:
+        scaler.proxied_since_s = math.nan
+    elif math.isnan(scaler.proxied_since_s):
+        scaler.proxied_since_s = now_s
+
+
+def _kept_before_zero(scaler: Scaler, now_s: float, wish: int, ready: int) -> int:
+    """Keep the last instance until the activator was in the path for the grace period: no request may miss both.
+
+    The retention period counts from the wish for zero.
+    """
+    if wish > 0:
+        scaler.zero_since_s = math.nan
+        return wish
     if math.isnan(scaler.zero_since_s):
         scaler.zero_since_s = now_s
-    return 1 if ready > 0 and now_s - scaler.zero_since_s < scaler.kept_before_zero_s else 0
+    is_due = now_s - scaler.proxied_since_s >= scaler.grace_period_s
+    is_due = is_due and now_s - scaler.zero_since_s >= scaler.retention_period_s
+    return 0 if ready == 0 or is_due else 1

@@ -4,9 +4,17 @@ Used by the activator on one machine; the event simulator uses the same rule (`a
 Standard library only, because the activator must start fast. Source: Knative Serving 1.23, pkg/autoscaler/scaling and
 pkg/reconciler/autoscaling/kpa.
 
-What is measured is requests in parallel, those that wait in the activator included. Deviations from Knative, all small:
-buckets are as fine as the observations (Knative: 1 s), and the grace period before zero always runs in full (Knative
-may cut it short once it has seen that the activator is in the path).
+What is measured is requests in parallel, those that wait in the activator included. Zero follows `handleScaleToZero`
+(kpa/scaler.go, read in 1.21): the last instance goes once the activator has been in the path for the grace period, so
+that no request misses both, and zero has been wished for during the retention period. The activator is in the path
+while zero is wished for, no instance answers, or the excess burst capacity is negative (kpa/kpa.go, `ReconcileKind`).
+At Knative's burst capacity of 211 that is always so with few instances, and the last one goes with the window.
+
+Deviations, all small. The end of a grace period is seen at the next tick; Knative looks at its very end. Windows end at
+the tick; Knative's are the whole seconds that were reported by then (pkg/autoscaler/aggregation/bucketing.go), half a
+second ago on average. From zero, the idle time before counts as zeros; Knative's windows begin anew with the first
+report after a whole window without any, and the activator's first report counts one request for a whole second
+(pkg/activator/handler/concurrency_reporter.go). Why this is left: docs/test-cluster.md.
 """
 
 from __future__ import annotations
@@ -24,8 +32,9 @@ if TYPE_CHECKING:
 
 LEAST_TARGET = 0.01
 """Knative's lower bound of a target after the utilisation factor."""
-LEAST_PANIC_WINDOW_S = 1.0
-"""Knative rounds a shorter panic window up to one bucket."""
+BUCKET_S = 1.0
+"""Knative's panic window is rounded to whole buckets (autoscaling/resources/metric.go); its stable window has whole
+seconds anyway."""
 _TABLES = PlainTables()
 
 
@@ -44,15 +53,17 @@ def set_parameters(scaler: Scaler, settings: AutoscalerSettings, config: Serving
     """Write what Knative's settings and the tuned ones say into the rule's row."""
     window_s = config.stable_window_s(settings)
     scaler.window_s = window_s
-    scaler.panic_window_s = max(window_s * settings.panic_window_percentage / 100, LEAST_PANIC_WINDOW_S)
+    buckets = math.floor(window_s * settings.panic_window_percentage / 100 / BUCKET_S + 0.5)
+    scaler.panic_window_s = max(1, buckets) * BUCKET_S
     scaler.panic_threshold = settings.panic_threshold_percentage / 100
-    scaler.target = max(LEAST_TARGET, total_target(config) * settings.target_utilization_percentage / 100)
+    scaler.capacity = total_target(config)
+    scaler.target = max(LEAST_TARGET, scaler.capacity * settings.target_utilization_percentage / 100)
+    scaler.burst_capacity = settings.target_burst_capacity
     scaler.max_scale_up_rate = settings.max_scale_up_rate
     scaler.max_scale_down_rate = settings.max_scale_down_rate
     scaler.scale_down_delay_s = settings.scale_down_delay_s
-    scaler.kept_before_zero_s = max(
-        settings.scale_to_zero_grace_period_s, settings.scale_to_zero_pod_retention_period_s
-    )
+    scaler.grace_period_s = settings.scale_to_zero_grace_period_s
+    scaler.retention_period_s = settings.scale_to_zero_pod_retention_period_s
     scaler.min_scale, scaler.max_scale = config.min_scale, config.max_scale
     scaler.activation_scale = config.activation_scale
 
@@ -78,7 +89,7 @@ class Autoscaler:
     ) -> None:
         self.settings = settings
         self.config = config
-        self._scaler = Scaler(start_s=start_s, observed_s=start_s, initial_scale=initial_scale)
+        self._scaler = Scaler(start_s=start_s, observed_s=start_s, proxied_since_s=start_s, initial_scale=initial_scale)
         self._buckets: list[Bucket] = []
         self._wishes: list[Wish] = []
 
@@ -130,11 +141,5 @@ class Autoscaler:
         scaler = self._scaler
         if math.isnan(scaler.panic):
             return ScaleDecision(wish, False, -1.0, why)  # noqa: FBT003  panic
-        return ScaleDecision(wish, not math.isnan(scaler.panic_s), self._excess_burst_capacity(ready), why)
-
-    def _excess_burst_capacity(self, ready: int) -> float:
-        """Return ready x target - burst capacity - requests in parallel; 0 and -1 are fixed answers, as in Knative."""
-        burst = self.settings.target_burst_capacity
-        if burst <= 0:
-            return 0.0 if burst == 0 else -1.0
-        return math.floor(ready * total_target(self.config) - burst - self._scaler.panic)
+        excess = autoscaler_rule.excess_burst_capacity(scaler, ready)
+        return ScaleDecision(wish, not math.isnan(scaler.panic_s), excess, why)

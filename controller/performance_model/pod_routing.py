@@ -7,15 +7,15 @@ the less loaded of two drawn at random. Called plain or compiled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
+from controller.domain.serving_config import Routing
 from controller.performance_model.pod_scaling import has_room
 from controller.performance_model.pod_state import NOBODY
 
 if TYPE_CHECKING:
     from controller.performance_model.pod_state import Now, State
 
-Routing = Literal["least_loaded", "knative"]
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
 LEAST_LOADED, KNATIVE = range(2)
 MOST_FOR_FIRST = 3

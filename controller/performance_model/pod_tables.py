@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
-    from controller.performance_model.pod_routing import Routing
     from controller.performance_model.tables import Tables
 
 OBSERVE_S = 1.0
@@ -33,7 +32,7 @@ class PodTables:
 
     Args:
         tables: plain or compiled.
-        shape: size, cores and cold start of an instance.
+        shape: size, cores, start and end of an instance, and which one a request goes to.
         autoscaler: gives the times of ticks and observations.
     """
 
@@ -63,7 +62,7 @@ class PodTables:
         now, limits = self.now, self._limits
         limits.max_instances, limits.cores = shape.max_instances, shape.cores
         limits.cold_start_s, limits.cold_start_cpu_s = shape.cold_start_s, shape.cold_start_cpu_s
-        limits.drain_s = shape.drain_s
+        limits.drain_s, limits.routing = shape.drain_s, ROUTINGS.index(shape.routing)
         limits.tick_s = now.next_tick_s = autoscaler.tick_s
         limits.observe_s = now.next_observation_s = min(OBSERVE_S, autoscaler.tick_s)
 
@@ -75,11 +74,6 @@ class PodTables:
     @property
     def _limits(self) -> Limits:
         return self._tables.row(self.state.limits)
-
-    def route(self, routing: Routing, seed: int) -> None:
-        """Choose among instances by this rule, with random numbers from a seed of at least 1."""
-        self._limits.routing = ROUTINGS.index(routing)
-        self.now.chance = seed
 
     def begin(self, initial_scale: int) -> None:
         """Have so many pods ready at time 0, or `min_scale` if that is more."""

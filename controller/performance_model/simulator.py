@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from controller.domain.service_time import ServiceTimes
     from controller.domain.serving_config import ServingConfig
     from controller.performance_model.compiled import Kernels
-    from controller.performance_model.pod_routing import Routing
 
 
 class Joined(NamedTuple):
@@ -58,9 +57,8 @@ class PodSimulator:
         service: seconds of a batch on a whole core.
         rng: noise of service times.
         autoscaler: Knative's settings that are not tuned; its defaults if None.
-        shape: size, cores and cold start of an instance; its defaults if None.
+        shape: size, cores, start and end of an instance, and which one a request goes to; its defaults if None.
         initial_scale: instances that are ready at time 0; `min_scale` if that is more.
-        routing: how the activator chooses an instance.
         kernels: plain or compiled; if None, what suits the number of requests of the first offer.
     """
 
@@ -73,7 +71,6 @@ class PodSimulator:
         autoscaler: AutoscalerSettings | None = None,
         shape: InstanceShape | None = None,
         initial_scale: int = 1,
-        routing: Routing = "least_loaded",
         kernels: Kernels | None = None,
     ) -> None:
         self.config = config
@@ -82,9 +79,8 @@ class PodSimulator:
         self._noise = Noise(service, rng)
         self._autoscaler = autoscaler or AutoscalerSettings()
         self._initial_scale = initial_scale
-        self._routing: Routing = routing
         # Drawn only where it is used: the noise of service times comes from the same generator.
-        self._chance = 1 if routing == "least_loaded" else int(rng.integers(1, MOST_CHANCE))
+        self._chance = 1 if self.shape.routing == "least_loaded" else int(rng.integers(1, MOST_CHANCE))
         self._kernels = kernels
         self._made: PodTables | None = None
 
@@ -206,7 +202,7 @@ class PodSimulator:
             self._kernels = self._kernels or kernels_for(0)
             self._made = PodTables(self._kernels.tables, self.shape, self._autoscaler)
             self._made.configure(self.config, self._autoscaler, self._service)
-            self._made.route(self._routing, self._chance)
+            self._made.now.chance = self._chance
             self._made.begin(self._initial_scale)
         return self._made
 

@@ -14,6 +14,9 @@ from controller.platforms.watched import QUEUE_PROXY, USER_CONTAINER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+QUEUE_PROXY_DRAINS_S = 30.0
+"""Least time that a pod which shall end stays for: its queue-proxy goes on until nothing has come for so long (Knative
+Serving 1.21, pkg/queue/sharedmain, `drainSleepDuration`)."""
 _ENVIRONMENT = {
     "TIDEGATE_MAX_BATCH_SIZE": "max_batch_size",
     "TIDEGATE_BATCH_TOKENS": "batch_tokens",
@@ -78,7 +81,11 @@ def _from_environment(container: Mapping[str, Any]) -> dict[str, int | float]:
 
 
 def read_shape(revision: Mapping[str, Any], *, cores: float, cold_start_s: float | None) -> InstanceShape:
-    """Return what one pod is given and billed for: its requests, or its limits where nothing is requested.
+    """Return what one pod is given and billed for, and how Knative treats it.
+
+    It is given what it requests, or its limits where nothing is requested. Its end takes as long as its queue-proxy
+    waits, or the Revision's timeout where that is shorter (pkg/reconciler/revision/resources/deploy.go makes it the
+    pod's terminationGracePeriodSeconds).
 
     Args:
         revision: of the pod.
@@ -97,4 +104,6 @@ def read_shape(revision: Mapping[str, Any], *, cores: float, cold_start_s: float
         memory_mb=max(1, round(memory)) if memory else defaults.memory_mb,
         cores=cores if cores > 0 else math.inf,
         cold_start_s=defaults.cold_start_s if cold_start_s is None else max(0.05, cold_start_s),
+        routing="knative",
+        drain_s=min(QUEUE_PROXY_DRAINS_S, float(revision["spec"].get("timeoutSeconds") or QUEUE_PROXY_DRAINS_S)),
     )

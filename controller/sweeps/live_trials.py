@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from controller.sweeps.sweep_document import Sweep
 
 TRIAL_AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
-"""Knative's defaults would wait 60 + 30 s before zero, longer than a trial lasts. All else is Knative's."""
+"""Knative's own 60 s before zero, and at most 30 s more, are longer than a trial lasts. All else is Knative's."""
 MOST_INSTANCES = 6
 """Server processes that share one core beyond which a laptop's memory is the limit, not the setting."""
 

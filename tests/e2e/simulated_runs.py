@@ -126,7 +126,6 @@ def simulate(run: Measured, world: World, *, overhead_s: float) -> Figures:
             autoscaler=world.autoscaler,
             shape=world.shape,
             initial_scale=0,
-            routing="knative",
         )
         until_s = run.duration_s + world.tail_s
         result = simulator.run(run.arrival_s + phase_s, run.tokens, until_s=until_s + phase_s)

@@ -40,6 +40,7 @@ shapes = st.builds(
     cores=st.sampled_from([0.5, 1.0, math.inf]),
     cold_start_s=st.sampled_from([0.0, 0.6, 3.0]),
     cold_start_cpu_s=st.sampled_from([0.0, 0.5]),
+    routing=st.sampled_from(["least_loaded", "knative"]),
     drain_s=st.sampled_from([0.0, 4.0]),
     max_instances=st.integers(1, 6),
 )
@@ -68,11 +69,10 @@ def traffic(draw):
     later=st.none() | configs,
     surroundings=st.tuples(scalers, shapes, services),
     traffic=traffic(),
-    begin=st.tuples(st.integers(0, 2), st.sampled_from(["least_loaded", "knative"])),
+    initial_scale=st.integers(0, 2),
 )
-def test_compiled_and_plain_python_see_the_same(config, later, surroundings, traffic, begin):
+def test_compiled_and_plain_python_see_the_same(config, later, surroundings, traffic, initial_scale):
     autoscaler, shape, service = surroundings
-    initial_scale, routing = begin
     arrivals, tokens = traffic
     half = arrivals.size // 2
     results = []
@@ -84,7 +84,6 @@ def test_compiled_and_plain_python_see_the_same(config, later, surroundings, tra
             autoscaler=autoscaler,
             shape=shape,
             initial_scale=initial_scale,
-            routing=routing,
             kernels=kernels,
         )
         if later is not None and half:

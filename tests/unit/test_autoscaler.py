@@ -66,6 +66,16 @@ def test_twice_the_ready_instances_in_the_panic_window_begin_a_panic_and_scale_a
     assert autoscaler.decide(66.0, 6).panic
 
 
+@pytest.mark.parametrize(("window_s", "panic_s"), [(6, 1), (14, 1), (15, 2), (60, 6), (61, 6)])
+def test_the_panic_window_is_rounded_to_whole_seconds(window_s, panic_s):
+    autoscaler = Autoscaler(AutoscalerSettings(window_s=window_s), ServingConfig(target=10))
+    run(autoscaler, [0.0] * 60, ready=1)
+
+    autoscaler.observe(61.0, 4200.0)
+
+    assert f"panic: {4200 / panic_s:g} in parallel" in autoscaler.decide(61.0, 1).why
+
+
 def test_nothing_is_taken_away_during_a_panic_and_it_ends_a_stable_window_after_the_last_excess():
     autoscaler = Autoscaler(KNATIVE, ServingConfig(target=10))
     run(autoscaler, [42.0] * 6, ready=1)
@@ -95,16 +105,40 @@ def test_bounds_hold_whatever_is_wished():
     assert run(Autoscaler(KNATIVE, bounded), [0.0] * 3, ready=2) == [2, 2, 2]
 
 
-def test_zero_needs_an_idle_window_and_then_the_grace_period():
-    autoscaler = Autoscaler(KNATIVE, ServingConfig(target=10))
+@pytest.mark.parametrize(("burst", "grace_s"), [(211.0, 0), (-1.0, 0), (0.0, 30), (10.0, 30)])
+def test_the_grace_period_keeps_the_last_one_only_where_the_activator_was_not_in_the_path(burst, grace_s):
+    autoscaler = Autoscaler(AutoscalerSettings(target_burst_capacity=burst), ServingConfig(target=10))
 
-    wishes = run(autoscaler, [5.0] + [0.0] * 99, ready=1)
+    wishes = run(autoscaler, [0.0] * 30 + [0.1] + [0.0] * 99, ready=1)
 
-    # One busy second leaves the 60 s window at 61 s; 30 s of grace follow.
-    assert wishes.index(0) == 61 + 30 - 1
+    # One busy second leaves the 60 s window at 91 s; capacity for 10 at once is no less than a burst of 10.
+    assert wishes.index(0) == 91 + grace_s - 1
 
 
-def test_a_longer_retention_period_replaces_the_grace_period():
+@pytest.mark.parametrize(("grace_s", "zero_s"), [(5, 29), (12, 34), (20, 42)])
+def test_the_grace_period_counts_from_when_the_activator_came_into_the_path(grace_s, zero_s):
+    settings = AutoscalerSettings(window_s=6, target_burst_capacity=11, scale_to_zero_grace_period_s=grace_s)
+    autoscaler = Autoscaler(settings, ServingConfig(target=10))
+
+    wishes = run(autoscaler, [8.0] * 20 + [0.5] * 3 + [0.0] * 30, ready=2)
+
+    # Two have room for 8 and a burst of 11, one has not; one is enough from 21 s on and alone at 22 s.
+    assert wishes.index(0) == zero_s - 1
+
+
+def test_the_activator_that_stepped_aside_counts_anew():
+    settings = AutoscalerSettings(window_s=6, target_burst_capacity=11, scale_to_zero_grace_period_s=20)
+    autoscaler = Autoscaler(settings, ServingConfig(target=10))
+    run(autoscaler, [0.5] * 40, ready=1)
+
+    wishes = run(autoscaler, [8.0] * 10 + [0.0] * 40, ready=2, from_s=40)
+
+    # Alone from the second after the wish for one, and only from then on without room for the burst.
+    alone_s = wishes.index(1, 10) + 1
+    assert wishes.index(0) == alone_s + 20
+
+
+def test_the_retention_period_counts_from_the_wish_for_zero():
     settings = AutoscalerSettings(window_s=6, scale_to_zero_grace_period_s=5, scale_to_zero_pod_retention_period_s=20)
 
     wishes = run(Autoscaler(settings, ServingConfig()), [1.0] + [0.0] * 40, ready=1)
@@ -112,8 +146,8 @@ def test_a_longer_retention_period_replaces_the_grace_period():
     assert wishes.index(0) == 7 + 20 - 1
 
 
-def test_a_request_during_the_grace_period_starts_it_anew():
-    settings = AutoscalerSettings(window_s=6, scale_to_zero_grace_period_s=5)
+def test_a_request_while_the_last_one_is_kept_begins_the_wait_anew():
+    settings = AutoscalerSettings(window_s=6, scale_to_zero_grace_period_s=5, scale_to_zero_pod_retention_period_s=5)
     values = [1.0] + [0.0] * 9 + [0.5] + [0.0] * 20
 
     wishes = run(Autoscaler(settings, ServingConfig()), values, ready=1)
@@ -189,7 +223,7 @@ def test_ten_minutes_of_a_day_in_small():
 
     wishes = run(autoscaler, script, ready=1)
 
-    assert (wishes[88], wishes[89]) == (1, 0)  # an idle window of 60 s, then 30 s of grace
+    assert (wishes[58], wishes[59]) == (1, 0)  # an idle window; the activator was in the path all the time
     assert wishes[110] == 1
     assert max(wishes[300:320]) == 9  # ceil(60 / 7), reached within the panic window
     assert wishes[360] == 9  # kept through the panic, whose last excess was seen before 306 s

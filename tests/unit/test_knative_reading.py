@@ -130,6 +130,14 @@ def test_a_start_is_never_quicker_than_can_be():
     assert shape_of(revision()).cold_start_s == InstanceShape().cold_start_s
 
 
+@pytest.mark.parametrize(("timeout_s", "drain_s"), [(None, 30), (300, 30), (10, 10)])
+def test_a_pod_is_found_and_ends_as_knative_does_it(timeout_s, drain_s):
+    document = revision()
+    document["spec"]["timeoutSeconds"] = timeout_s
+    found = shape_of(document)
+    assert (found.routing, found.drain_s) == ("knative", drain_s)
+
+
 def test_cores_that_may_not_be_read_bound_nothing():
     assert shape_of(revision(), cores=0.0).cores == math.inf
     assert shape_of(revision(), cores=4.0).cores == 4.0

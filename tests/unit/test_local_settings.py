@@ -33,6 +33,7 @@ def test_settings_survive_the_way_through_json(tmp_path):
         ({"config": {"max_batch_size": 0}}, "max_batch_size"),
         ({"autoscaler": {"window": 6}}, "unknown setting 'window'"),
         ({"shape": {"vcpu": "two"}}, "vcpu needs a number"),
+        ({"shape": {"routing": "knative"}}, "unknown setting 'routing'; known are vcpu"),
         ({"server_cpus": [4096]}, "no core 4096"),
         ({"server_cpus": 1}, "server_cpus needs a list"),
         ({"server_cpus": [True]}, "server_cpus needs a list"),

@@ -1,6 +1,7 @@
 """What a setting is worth: planning latency, windows, bursts, cost."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_an_idle_service_is_feasible_and_costs_its_instance():
     assert seen.attainment == 1
     assert seen.cost_per_s_usd == pytest.approx(1.0)
     assert seen.cost_per_million_usd == pytest.approx(1e5)
+
+
+def test_an_end_that_takes_as_long_as_the_platform_states_is_paid_for():
+    shape = InstanceShape(cores=1, drain_s=30)
+    once = Scenario("s", "steady", np.zeros(1), np.ones(1, dtype=np.int64), 60.0, 1)
+    prompt, slow = (
+        evaluate(ServingConfig(), (once,), world(shape=each)) for each in (replace(shape, drain_s=0), shape)
+    )
+    assert slow.cost_per_s_usd - prompt.cost_per_s_usd == pytest.approx(30 / 60)
 
 
 def test_an_overloaded_service_is_not_feasible():

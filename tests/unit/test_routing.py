@@ -10,8 +10,7 @@ from controller.performance_model.tables import PlainTables
 
 
 def tables_of(routing, *held, bound, turn=0):
-    made = PodTables(PlainTables(), InstanceShape(), AutoscalerSettings())
-    made.route(routing, seed=1)
+    made = PodTables(PlainTables(), InstanceShape(routing=routing), AutoscalerSettings())
     made.now.ready, made.now.next_in_turn = len(held), turn
     pods = [Pod(bound=bound, held=each) for each in held]
     made.state = made.state._replace(pods=pods, ready=list(range(len(held))))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -121,28 +123,33 @@ def test_a_start_competes_with_batches_for_the_cores():
     assert busy.result().instances[1].ready_s == pytest.approx(3.0)
 
 
-def test_an_idle_service_goes_to_zero_after_window_and_grace_period():
-    service = simulator()
+@pytest.mark.parametrize(("burst", "zero_s"), [(211.0, 8), (0.0, 14)])
+def test_an_idle_service_goes_to_zero_after_its_window_and_the_grace_period_that_is_left(burst, zero_s):
+    autoscaler = replace(QUICK, target_burst_capacity=burst)
+    service = PodSimulator(
+        ServingConfig(), service=ONE_SECOND, rng=np.random.default_rng(1), autoscaler=autoscaler, initial_scale=1
+    )
 
     result = service.run([0.5], until_s=60.0)
 
-    assert result.instances[0].stopped_s == pytest.approx(8 + 5, abs=2.0)
+    # The request leaves the window of 6 s at 7.5 s, and ticks are 2 s apart.
+    assert result.instances[0].stopped_s == zero_s
 
 
 def test_an_instance_that_drains_is_paid_for_as_long_as_it_must_and_takes_nothing():
-    result = simulator(cold_start_s=1, drain_s=7).run([0.0, 16.0], until_s=60.0)
+    result = simulator(cold_start_s=1, drain_s=7).run([0.0, 10.0], until_s=60.0)
 
-    # Window and grace period leave it at 14; the request that comes while it drains meets none.
+    # The window leaves it at 8; the request that comes while it drains meets none.
     first, second = result.instances
-    assert first.stopped_s == 14 + 7
-    assert second.started_s == 16
+    assert first.stopped_s == 8 + 7
+    assert second.started_s == 10
     assert result.latency_s.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(("routing", "answered"), [("least_loaded", [3, 0]), ("knative", [2, 1])])
 def test_routing_is_what_it_is_told(routing, answered):
     config = ServingConfig(container_concurrency=4, min_scale=2)
-    going = PodSimulator(config, service=ONE_SECOND, rng=np.random.default_rng(1), initial_scale=2, routing=routing)
+    going = simulator(config, initial_scale=2, routing=routing)
 
     going.run([0.0, 1.5, 3.0])
 

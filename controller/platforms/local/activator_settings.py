@@ -43,7 +43,8 @@ _LOWEST: dict[str, float] = {
     "drain_s": 0,
     "max_instances": 1,
 }
-"""By setting of the autoscaler and of the shape. A tick of nothing would never let the loop rest."""
+"""By setting of the autoscaler and of the shape, those that are numbers. A tick of nothing would never let the loop
+rest."""
 _WHOLE = {"memory_mb", "max_instances"}
 _MAY_BE_INFINITE = {"cores"}
 
@@ -164,11 +165,14 @@ def read_numbers(defaults: Numbers, document: object, where: str) -> Numbers:
         raise BadInputError(f"{where}: needs an object, got {type(document).__name__}")
     values: dict[str, Any] = {}
     for name, value in cast("dict[str, object]", document).items():
-        if name not in {each.name for each in fields(defaults)}:
-            known = ", ".join(each.name for each in fields(defaults))
-            raise BadInputError(f"{where}: unknown setting {name!r}; known are {known}")
+        if name not in (known := _numbers_of(defaults)):
+            raise BadInputError(f"{where}: unknown setting {name!r}; known are {', '.join(known)}")
         values[name] = _read_number(name, value, where)
     return replace(defaults, **values)
+
+
+def _numbers_of(settings: AutoscalerSettings | InstanceShape) -> list[str]:
+    return [each.name for each in fields(settings) if each.name in _LOWEST]
 
 
 def _read_number(name: str, value: object, where: str) -> float:
@@ -236,7 +240,7 @@ def _shown(value: object) -> str:
 
 
 def _numbers_document(settings: AutoscalerSettings | InstanceShape) -> dict[str, float | None]:
-    values = {each.name: float(getattr(settings, each.name)) for each in fields(settings)}
+    values = {name: float(getattr(settings, name)) for name in _numbers_of(settings)}
     # JSON has no infinity.
     return {
         name: None if value == float("inf") else int(value) if name in _WHOLE else value
