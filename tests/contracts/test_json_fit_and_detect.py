@@ -132,6 +132,8 @@ def test_changes_are_named_online_and_in_hindsight_on_request(run):
         "rate_after_rps",
         "fano_before",
         "fano_after",
+        "is_rate",
+        "is_dispersion",
     }
     assert change["change_bin"] == 200
     assert [(each["first_bin"], each["end_bin"]) for each in document["stretches"]] == [(0, 200), (200, 250)]
