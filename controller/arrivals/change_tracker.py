@@ -96,11 +96,6 @@ class ChangeTracker:
         now = sums.by_fano(first, end, sums.mean(first, end), FANOS)
         return self._name_late(now) if self._gain_of_fano(now) >= SURE_NATS * clumping[0] else None
 
-    def fano(self) -> float:
-        """Return the Fano factor of the bins since the last change, 1 before the first."""
-        first, end = self._first(), self._sums.bins
-        return self._sums.fano(first, end) if end > first else 1.0
-
     def is_step(self, split: Split) -> bool:
         """Say whether a split that a detector of rates found is one, clumping and bursts considered.
 

@@ -2,6 +2,9 @@
 
 The rate detector is quick and looks at rates alone. The tracker is slower and looks at rate and dispersion: it has the
 last word on a step that the other one sees, and names what that one is blind to.
+
+The tuning loop uses the rate detector alone: a false alarm costs it one more search, and searches replay the last two
+minutes, bursts and all (docs/reproduce.md).
 """
 
 from __future__ import annotations
@@ -27,34 +30,20 @@ class Detector:
     """
 
     def __init__(self, *, bin_s: float = 1.0) -> None:
-        self._bin_s = bin_s
         self._tracker = ChangeTracker(bin_s=bin_s)
-        self.rate = RateDetector(bin_s=bin_s, is_step=self._tracker.is_step)
+        self._rate = RateDetector(bin_s=bin_s, is_step=self._tracker.is_step)
 
-    @property
-    def fano(self) -> float:
-        """Variance over mean of the counts since the last change that is beyond doubt; 1 before the first bin."""
-        return self._tracker.fano()
-
-    def update(self, count: float, *, is_censored: bool = False) -> list[Alarm]:
-        """Take the next bin; return what it revealed, one alarm a channel at most.
-
-        Args:
-            count: arrivals in the bin.
-            is_censored: the count is a lower bound, because arrivals were turned away or not seen; it is then raised
-                to the present mean, so that it can show a rise but never a fall.
-        """
-        if is_censored:
-            count = max(count, self.rate.rate_rps * self._bin_s)
+    def update(self, count: float) -> list[Alarm]:
+        """Take the next bin's count; return what it revealed, one alarm a channel at most."""
         change = self._tracker.update(count)
-        step = self.rate.update(count)
+        step = self._rate.update(count)
         alarms = [] if step is None else [step]
         return alarms if change is None else alarms + self._alarms(change)
 
     def _alarms(self, change: Change) -> list[Alarm]:
         """Return an alarm for each channel that has changed and has not said so yet."""
         alarms: list[Alarm] = []
-        at, since = change.change_bin, self.rate.since_bin
+        at, since = change.change_bin, self._rate.since_bin
         if change.is_rate and since < at - SAME_BINS:
             alarms.append(Alarm(change.named_bin, at, "rate", change.rate_before_rps, change.rate_after_rps))
         if change.is_dispersion:
@@ -62,5 +51,5 @@ class Detector:
             place = since if abs(since - at) <= SAME_BINS else at
             alarms.append(Alarm(change.named_bin, place, "dispersion", change.fano_before, change.fano_after))
         if alarms:
-            self.rate.adopt_fano(max(change.fano_after, 1.0), since_bin=at)
+            self._rate.adopt_fano(max(change.fano_after, 1.0), since_bin=at)
         return alarms

@@ -97,9 +97,25 @@ class RateDetector:
         """First bin that is taken for the present law."""
         return self._window.first_bin
 
-    def update(self, count: float) -> Alarm | None:
-        """Take the next bin's count; return an alarm if the rate has changed."""
+    @property
+    def fano(self) -> float:
+        """Variance over mean of the counts since the last change, at least 1, drawn toward what it was before."""
         window = self._window
+        if not len(window):
+            return 1.0
+        return max(1.0, self._fano_of(window.sums[-1] - window.sum_before, window.squares[-1], len(window)))
+
+    def update(self, count: float, *, is_censored: bool = False) -> Alarm | None:
+        """Take the next bin; return an alarm if the rate has changed.
+
+        Args:
+            count: arrivals in the bin.
+            is_censored: the count is a lower bound, because arrivals were turned away or not seen; it is then raised
+                to the present mean, so that it can show a rise but never a fall.
+        """
+        window = self._window
+        if is_censored:
+            count = max(count, window.mean)
         window.append(count)
         split = self._best_split()
         if split.nats < LEAST_NATS or split.nats < wanted_nats(split) or not self._is_step(split):

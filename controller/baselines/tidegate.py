@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.arrivals.detector import Detector
+from controller.arrivals.rate_detector import RateDetector
 from controller.baselines.attainment import cheapest, on_grid, worst
 from controller.baselines.judge import FORGIVEN_S
 from controller.baselines.replay import replay
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from controller.arrivals.alarm import Alarm
-    from controller.arrivals.rate_detector import RateDetector
     from controller.baselines.attainment import AttainmentTable
     from controller.baselines.protocol import Past
     from controller.performance_model.prediction import TimerSetting
@@ -73,31 +71,12 @@ class Seconds:
         return np.diff(edges).tolist()
 
 
-class Watch(Protocol):
-    """What is asked of a detector."""
-
-    @property
-    def rate(self) -> RateDetector:
-        """Its channel for the rate."""
-        ...
-
-    @property
-    def fano(self) -> float:
-        """Variance over mean of counts."""
-        ...
-
-    def update(self, count: float) -> Sequence[Alarm]:
-        """Take the next bin; return what it revealed."""
-        ...
-
-
 class Tidegate:
     """Decides from what the detector makes of the past.
 
     Args:
         table: what settings attain and cost.
         rng: for the simulated arrivals, drawn once.
-        detector: watches the arrivals, fresh; None is the project's own.
         ladder: planning quantiles, rising; of one alone nothing is learned from what was seen.
     """
 
@@ -106,12 +85,11 @@ class Tidegate:
         table: AttainmentTable,
         rng: np.random.Generator,
         *,
-        detector: Watch | None = None,
         ladder: Sequence[float] = LADDER,
     ) -> None:
         self._table, self._ladder = table, ladder
         self._unit = np.cumsum(rng.exponential(size=SIMULATED_ARRIVALS))
-        self._detector = detector or Detector()
+        self._detector = RateDetector()
         self._seconds = Seconds()
         self._next_s = -math.inf
         self._left: list[tuple[float, float]] = []
@@ -129,18 +107,20 @@ class Tidegate:
         if not has_alarm and past.now_s < self._next_s:
             return None
         self._next_s = past.now_s + DECIDE_EVERY_S
-        rate_rps = self._detector.rate.rate_rps
+        rate_rps = self._detector.rate_rps
         return self._choose(past, rate_rps) if rate_rps > 0 else None
 
     def _observe(self, past: Past) -> bool:
         """Feed the detector with the seconds that are over; return whether it alarmed."""
         alarmed = False
         for count in self._seconds.over(past):
-            began = self._detector.rate.since_bin
-            for alarm in self._detector.update(count):
-                alarmed = True
-                if alarm.kind == "rate" and (alarm.change_bin - began) * BIN_S >= SHORTEST_LEVEL_S:
-                    self._left.append((alarm.change_bin * BIN_S, alarm.before))
+            began = self._detector.since_bin
+            alarm = self._detector.update(count)
+            if alarm is None:
+                continue
+            alarmed = True
+            if (alarm.change_bin - began) * BIN_S >= SHORTEST_LEVEL_S:
+                self._left.append((alarm.change_bin * BIN_S, alarm.before))
         self._left = [each for each in self._left if each[0] > past.now_s - MEMORY_S]
         return alarmed
 
@@ -158,7 +138,7 @@ class Tidegate:
 
     def _rates(self, rate_rps: float) -> set[float]:
         """Return the rates to be prepared for: the present one with its credible interval, and levels left lately."""
-        seen_s = max(BIN_S, (self._seconds.counted - self._detector.rate.since_bin) * BIN_S)
+        seen_s = max(BIN_S, (self._seconds.counted - self._detector.since_bin) * BIN_S)
         error = math.sqrt(self._detector.fano * rate_rps / seen_s)
         low, high = max(rate_rps - CREDIBLE * error, rate_rps / 4), rate_rps + CREDIBLE * error
         return {on_grid(rate) for rate in (rate_rps, low, high, *self._levels())}
@@ -196,7 +176,7 @@ class Tidegate:
 
     def _holds_now(self, setting: TimerSetting, past: Past, quantile: float) -> bool:
         """Say whether the latest arrivals of the present level would have been in time often enough."""
-        since = np.searchsorted(past.arrival_s, self._detector.rate.since_bin * BIN_S)
+        since = np.searchsorted(past.arrival_s, self._detector.since_bin * BIN_S)
         seen = past.arrival_s[max(int(since), past.arrival_s.size - CHECKED_ARRIVALS) :]
         if seen.size < LEAST_CHECKED:
             return True

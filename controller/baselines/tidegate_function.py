@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from controller.arrivals.detector import Detector
+from controller.arrivals.rate_detector import RateDetector
 from controller.baselines.believed_function import BelievedFunction, copy_of, measure_function
 from controller.baselines.function_plan import SWITCH_S, FunctionPlan, calls_in_flight
 from controller.baselines.tidegate import BIN_S, DECIDE_EVERY_S, MEMORY_S, Seconds
@@ -46,7 +46,7 @@ class TidegateFunction:
         self, grid: FunctionGrid, measure: Measure, slo: LatencySlo, prices: LambdaPrices, rng: np.random.Generator
     ) -> None:
         self._grid, self._measure, self._slo, self._prices, self._rng = grid, measure, slo, prices, rng
-        self._detector = Detector()
+        self._detector = RateDetector()
         self._seconds = Seconds()
         self._next_s = -math.inf
         self._changes_s: list[float] = []
@@ -73,15 +73,15 @@ class TidegateFunction:
         if past.now_s < self._next_s:
             return None
         self._next_s = past.now_s + DECIDE_EVERY_S
-        rate_rps = max(LEAST_RPS, self._detector.rate.rate_rps)
+        rate_rps = max(LEAST_RPS, self._detector.rate_rps)
         if self._function is None:
             self._function = self._measure_for(rate_rps)
         return self._choose(self._function, past, rate_rps)
 
     def _observe(self, past: Past) -> bool:
         """Feed the detector with the seconds that are over; return whether it alarmed."""
-        alarms = [alarm for count in self._seconds.over(past) for alarm in self._detector.update(count)]
-        self._changes_s += [alarm.change_bin * BIN_S for alarm in alarms if alarm.kind == "rate"]
+        alarms = [alarm for count in self._seconds.over(past) if (alarm := self._detector.update(count)) is not None]
+        self._changes_s += [alarm.change_bin * BIN_S for alarm in alarms]
         self._changes_s = [at_s for at_s in self._changes_s if at_s > past.now_s - MEMORY_S]
         return bool(alarms)
 

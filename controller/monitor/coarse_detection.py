@@ -49,21 +49,18 @@ class CoarseDetector:
         self._is_lower = False
         self._bins = 0
 
-    def update(self, count: float, *, is_censored: bool = False) -> list[Alarm]:
+    def update(self, count: float, *, is_censored: bool = False) -> Alarm | None:
         """See `OnlineDetector.update`; a block with a lower bound in it is one."""
         self._block.append(count)
         self._is_lower |= is_censored
         self._bins += 1
         if len(self._block) < self._width:
-            return []
-        total = sum(self._block)
-        if self._is_lower:
-            total = max(total, self._rate.rate_rps * self._width)
+            return None
+        alarm = self._rate.update(sum(self._block), is_censored=self._is_lower)
         self._block, self._is_lower = [], False
-        alarm = self._rate.update(total)
         if alarm is None:
-            return []
-        return [Alarm(self._bins - 1, alarm.change_bin * self._width, "rate", alarm.before, alarm.after)]
+            return None
+        return Alarm(self._bins - 1, alarm.change_bin * self._width, "rate", alarm.before, alarm.after)
 
 
 def _fit(counts: NDArray[np.int64], width: int) -> PoissonProcess | Map:

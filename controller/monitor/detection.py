@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.arrivals.change_points import find_segments
-from controller.arrivals.detector import Detector
+from controller.arrivals.rate_detector import RateDetector
 from controller.arrivals.selection import Fit, fit_counts
 from controller.domain.arrival_process import Map, PoissonProcess, as_map
 from controller.domain.arrival_statistics import idc
@@ -34,7 +34,7 @@ DOUBT = 4.0
 
 def default_detection() -> Detection:
     """Return the detectors, the confirmation of a regime and the fit that the loop uses."""
-    return Detection(detector=Detector, confirm=confirm_regime, fit=fit_law)
+    return Detection(detector=RateDetector, confirm=confirm_regime, fit=fit_law)
 
 
 def fit_law(counts: NDArray[np.int64]) -> PoissonProcess | Map:

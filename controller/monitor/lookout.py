@@ -118,8 +118,6 @@ def _is_due(change: TrafficChange, now_s: float) -> bool:
 
 def told(change: TrafficChange) -> str:
     """Return a change of the traffic in words, with its numbers."""
-    if change.kind == "dispersion":
-        return f"bursts changed, variance over mean {change.before:.2g} → {change.after:.2g}"
     verb = "rose" if change.after > change.before else "fell"
     lasting = "for good, " if change.kind == "regime" else ""
     return f"rate {verb} {lasting}{change.before:.3g} → {change.after:.3g}/s"

@@ -23,7 +23,7 @@ from controller.domain.arrival_process import (
 from controller.domain.documents import as_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -44,9 +44,9 @@ YOUNG_BINS = 6
 
 
 class OnlineDetector(Protocol):
-    """One count a second in, what it revealed out; bins are counted from 0."""
+    """One count a second in, an alarm out if it revealed one; bins are counted from 0."""
 
-    def update(self, count: float, *, is_censored: bool = False) -> Sequence[Alarm]:
+    def update(self, count: float, *, is_censored: bool = False) -> Alarm | None:
         """Take the next bin; a censored count is a lower bound."""
         ...
 
@@ -68,10 +68,10 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class TrafficChange:
-    """Something changed at this second of the run; `kind` "regime" is confirmed, the others are alarms."""
+    """Something changed at this second of the run; `kind` "regime" is confirmed, "rate" an alarm."""
 
     at_s: float
-    kind: Literal["rate", "dispersion", "regime"]
+    kind: Literal["rate", "regime"]
     before: float
     after: float
 
@@ -223,10 +223,11 @@ class Traffic:
         self._next += 1
         if len(self._counts) > self._kept_bins:
             del self._counts[: len(self._counts) - self._kept_bins]
-        alarms = self._detector.update(count, is_censored=is_censored)
-        for alarm in alarms:
-            self.phase_bin = max(self.phase_bin, self._origin + alarm.change_bin)
-        return [TrafficChange(float(at_bin + 1), each.kind, each.before, each.after) for each in alarms]
+        alarm = self._detector.update(count, is_censored=is_censored)
+        if alarm is None:
+            return []
+        self.phase_bin = max(self.phase_bin, self._origin + alarm.change_bin)
+        return [TrafficChange(float(at_bin + 1), "rate", alarm.before, alarm.after)]
 
     def _refit(self, changes: list[TrafficChange]) -> None:
         """Every twenty seconds: has another regime taken over? Then, or when much more was seen, fit its law anew."""

@@ -1,4 +1,4 @@
-"""Ours on the law of BATCH's buffer, without the dispersion channel or the margin, on a trace of its contest."""
+"""Ours on the law of BATCH's buffer, without the margin, on a trace of its contest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.baselines.judge import Trial, judge
 from controller.baselines.tidegate import LADDER, Tidegate
 from controller.domain.prices import load_prices
 from controller.performance_model.grid_search import Grid
-from controller.reproduce.ablation_scenes import DISPERSION, FULL, MARGIN, RateAlone
+from controller.reproduce.ablation_scenes import FULL, MARGIN
 from controller.reproduce.batch_facts import LIGHT
 from controller.reproduce.streams import Purpose, stream
 from controller.reproduce.traces import HOUR_S, TRACES
@@ -24,7 +24,7 @@ SCENE = f"{TRACE}, buffer"
 HISTORY_S = 600.0
 MEMORIES_MB = (1024, 1792, 3008)
 """The light service takes the same time at any memory, so that few do."""
-TRIED = (FULL, DISPERSION, MARGIN)
+TRIED = (FULL, MARGIN)
 
 
 class BufferScene:
@@ -44,7 +44,6 @@ class BufferScene:
         policy = Tidegate(
             self._table,
             stream(self._seed, Purpose.ABLATION_SIMULATION),
-            detector=RateAlone() if design == DISPERSION else None,
             # One planning quantile, the least, whatever simulation and arrivals just seen say of it.
             ladder=LADDER[:1] if design == MARGIN else LADDER,
         )

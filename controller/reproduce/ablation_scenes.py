@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from controller.arrivals.rate_detector import RateDetector
-from controller.domain.arrival_map import mmpp
 from controller.domain.arrival_process import Phase, Phases, PoissonProcess, sample_arrivals
 from controller.domain.prices import load_prices
 from controller.domain.service_time import TokenServiceTimes
@@ -22,36 +18,22 @@ from controller.settings import LoopSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from controller.arrivals.alarm import Alarm
     from controller.domain.arrival_process import ArrivalProcess
 
 SLO = LatencySlo(0.95, 1.0)
 FULL = "tidegate"
-RUPTURES, DISPERSION, OPTUNA = "without ruptures", "without the dispersion channel", "without Optuna"
+RUPTURES, OPTUNA = "without ruptures", "without Optuna"
 HOT, MARGIN = "without hot settings", "without the margin"
-PARTS = (RUPTURES, DISPERSION, OPTUNA, HOT, MARGIN)
+PARTS = (RUPTURES, OPTUNA, HOT, MARGIN)
 TOKENS = (12, 36)
 """Shortest and longest request."""
 BY_TOKENS = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
 """About twenty requests a second and instance, whatever the batch."""
 BY_CALLS = TokenServiceTimes(per_batch_s=0.25, per_token_s=0.0002, cv=0.1)
 """A call costs a quarter of a second with whatever is in it."""
-
-
-class RateAlone:
-    """A detector with one channel; counts are taken for Poisson's."""
-
-    fano = 1.0
-
-    def __init__(self) -> None:
-        self.rate = RateDetector()
-
-    def update(self, count: float, *, is_censored: bool = False) -> list[Alarm]:
-        """See `OnlineDetector.update`."""
-        alarm = self.rate.update(max(count, self.rate.rate_rps) if is_censored else count)
-        return [] if alarm is None else [alarm]
 
 
 def designs() -> dict[str, Design]:
@@ -63,7 +45,6 @@ def designs() -> dict[str, Design]:
         FULL: Design(settings=settings),
         # Every law is then one regime, of which the last fifteen minutes are known.
         RUPTURES: Design(settings=settings, detection=replace(detection, confirm=_unconfirmed)),
-        DISPERSION: Design(settings=settings, detection=replace(detection, detector=RateAlone)),
         # The default, the last best and each knob at its ends and middle are tried, and nothing is proposed.
         OPTUNA: Design(settings=replace(settings, trials=0)),
         HOT: Design(settings=replace(settings, held=hot)),
@@ -85,12 +66,6 @@ def levels(seed: int) -> Scene:
     return _scene(seed, _in_turn((300.0, PoissonProcess(40.0)), (600.0, PoissonProcess(8.0))), 900.0, BY_TOKENS)
 
 
-def gusts(seed: int) -> Scene:
-    """Return one rate throughout, Poisson at first, then in gusts of less than a second."""
-    gusty = mmpp(np.array([6.0, 60.0]), np.array([[0.0, 1 / 3], [1 / 0.75, 0.0]]))
-    return _scene(seed, _in_turn((300.0, PoissonProcess(16.8)), (300.0, gusty)), 600.0, BY_TOKENS)
-
-
 def calls(seed: int) -> Scene:
     """Return a rate that triples, for a network whose calls cost much whatever is in them."""
     return _scene(seed, _in_turn((150.0, PoissonProcess(30.0)), (150.0, PoissonProcess(90.0))), 300.0, BY_CALLS)
@@ -102,10 +77,9 @@ def crowded(seed: int) -> Scene:
     return replace(_scene(seed, PoissonProcess(40.0), 400.0, BY_TOKENS), shape=replace(shape, cores=4.0), stated=shape)
 
 
-SCENES: dict[str, Callable[[int], Scene]] = {"levels": levels, "gusts": gusts, "calls": calls, "crowded": crowded}
+SCENES: dict[str, Callable[[int], Scene]] = {"levels": levels, "calls": calls, "crowded": crowded}
 TRIED: dict[str, tuple[str, ...]] = {
     "levels": (RUPTURES, OPTUNA),
-    "gusts": (DISPERSION,),
     "calls": (HOT, OPTUNA),
     "crowded": (MARGIN, HOT),
 }

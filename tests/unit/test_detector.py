@@ -45,18 +45,3 @@ def test_modulated_traffic_of_one_law_seldom_alarms():
     series = [modulated_counts(30, 4, 3600, rng, sojourn_s=2) for _ in range(3)]
     # Independent counts of the same laws would alarm some twenty times an hour.
     assert sum(len(feed(Detector(), counts)) for counts in series) <= 6
-
-
-def test_the_fano_factor_is_that_of_the_present_law():
-    detector = Detector()
-    assert detector.fano == 1.0
-    feed(detector, counts_of((40, 1, 300), (40, 6, 300)))
-    assert detector.fano == pytest.approx(6, rel=0.3)
-
-
-def test_a_censored_count_can_show_no_fall():
-    detector = Detector()
-    for _ in range(100):
-        detector.update(20.0)
-    assert [detector.update(0.0, is_censored=True) for _ in range(20)] == [[]] * 20
-    assert detector.rate.rate_rps == pytest.approx(20)

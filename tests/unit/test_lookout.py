@@ -84,13 +84,6 @@ def test_two_searches_are_some_seconds_apart(lookout):
     assert lookout.next_look(44.0, traffic([9] * 44), batches=50) is None
 
 
-def test_a_change_of_bursts_is_told_as_such(lookout):
-    lookout.looked(LOOK, 0.0, tried_rps=50.0)
-    lookout.take([TrafficChange(30.0, "dispersion", 1.0, 6.3)])
-    look = lookout.next_look(31.0, traffic([9] * 31), batches=50)
-    assert look.cause == "bursts changed, variance over mean 1 → 6.3"
-
-
 def test_a_search_is_due_every_thirty_seconds(lookout):
     lookout.looked(LOOK, 10.0, tried_rps=50.0)
     assert lookout.next_look(39.0, traffic([9] * 39), batches=50) is None

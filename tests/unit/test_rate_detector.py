@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from controller.arrivals.rate_detector import RateDetector, log_ratio
+from controller.arrivals.rate_detector import RateDetector, Split, log_ratio, wanted_nats
 from controller.arrivals.window import CountWindow
 
 
@@ -50,6 +50,39 @@ def test_after_an_alarm_the_new_rate_is_the_present_one():
     feed(detector, [10] * 100 + [40] * 30)
     assert detector.since_bin == 100
     assert detector.rate_rps == pytest.approx(40)
+
+
+def test_a_censored_count_can_show_no_fall():
+    detector = RateDetector()
+    feed(detector, [20] * 100)
+    assert [detector.update(0.0, is_censored=True) for _ in range(20)] == [None] * 20
+    assert detector.rate_rps == pytest.approx(20)
+
+
+def test_the_fano_factor_is_that_of_the_counts():
+    detector = RateDetector()
+    assert detector.fano == 1.0
+    feed(detector, np.random.default_rng(1).negative_binomial(20 / 3, 1 / 4, 600))
+    assert detector.fano == pytest.approx(4, rel=0.2)
+
+
+def test_the_last_word_on_a_step_is_asked_for():
+    seen = []
+    counts = [10] * 100 + [30] * 20
+    assert feed(RateDetector(is_step=lambda split: seen.append(split) or False), counts) == []
+    assert seen[0].before == pytest.approx(10)
+    assert seen[0].nats > 6.5
+
+
+def test_where_a_second_tells_much_an_alarm_has_to_be_sure_and_where_it_tells_little_it_has_not():
+    def wanted(rate, fano):
+        return wanted_nats(Split(20.0, 8, rate, 2 * rate, fano))
+
+    assert wanted(100, 1) == 14.0
+    assert wanted(10, 4) == pytest.approx(6.5, abs=0.1)
+    assert 6.5 < wanted(14, 4) < 14.0
+    # Not to be had soon, so it may as well be sure.
+    assert wanted(3, 8) == 14.0
 
 
 def test_the_ratio_of_poisson_counts_is_the_textbook_one():
