@@ -90,7 +90,7 @@ HELD_OUT_KINDS: tuple[SurfaceKind, ...] = tuple(
 )
 """Cliff: large batches fall out of the cache at once, threads obey Amdahl. Roofline: batches padded to a power of two,
 as many threads as there is CPU, until bandwidth is the limit. Pressure: calls slow down as memory runs short, which no
-constant of ours was chosen on; development has looked at cliff, and once at roofline."""
+constant of ours was chosen on; development has looked at the other two."""
 
 
 def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator) -> FunctionSurface:

@@ -38,6 +38,8 @@ DOUBT = 1.0
 """Standard errors of the late share, for what the calls seen tell of the noise, when a setting must be safe."""
 RESERVES = (0.97, 1.0, 1.02, 1.04, 1.06, 1.09, 1.13, 1.18, 1.25, 1.35, 1.5)
 """A call is given so many times its predicted time; the wait after its first request is what is left of the bound."""
+FINE_RESERVES = tuple(np.linspace(0.97, 1.5, 54).tolist())
+"""The same where few settings are left to choose from."""
 COARSE_RESERVES = (0.98, 1.06, 1.18, 1.4)
 """The same where it is only asked what to measure next."""
 CHANCES = ndtri((np.arange(6) + 0.5) / 6)
@@ -70,12 +72,18 @@ class Prospect:
     load: CallLoad
     belief: FunctionBelief
 
-    def cheapest(self) -> CheapestCalls | None:
-        """Return the cheapest setting that is safe."""
-        places = np.flatnonzero(self.belief.fits)
+    def cheapest(self, among: Sequence[int] | None = None) -> CheapestCalls | None:
+        """Return the cheapest setting that is safe.
+
+        Args:
+            among: places that are asked about, with their waits told more finely; all by default.
+        """
+        places, reserves = np.flatnonzero(self.belief.fits), RESERVES
+        if among is not None:
+            places, reserves = places[np.isin(places, among)], FINE_RESERVES
         slow_s = _cautious(self.belief.seconds, self.belief.relative_error, self.belief.relative_error)
         table = PricedCalls(self.grid, self.belief.seconds, self.prices, cautious_s=slow_s, places=places)
-        return find_cheapest(table, self.load, _rule(self.belief, FACTORS, RESERVES))
+        return find_cheapest(table, self.load, _rule(self.belief, FACTORS, reserves))
 
     def worth_measuring(self, safe: CheapestCalls | None, tried: Sequence[int]) -> int | None:
         """Return the place whose measurement may be expected to save most; None where none is safe or may become so.

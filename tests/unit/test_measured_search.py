@@ -40,6 +40,7 @@ def search(kind=WARM_RESNET, *, seed=1, load=LOAD, timed=14):
 def test_a_search_measures_twelve_settings_and_keeps_the_objective():
     found, calls = search()
     assert found.evaluations == len(calls) == 12
+    assert found.setting in calls
     surface = draw_surface(WARM_RESNET, GRID, np.random.default_rng(1))
     deployed = PricedCalls(GRID, surface.calls.seconds, PRICES).under(LOAD, np.array([found.calls.timeout_s] * 2976))
     at = np.array([found.calls.place])
@@ -57,38 +58,50 @@ def test_a_search_repeats_itself():
     assert search() == search()
 
 
-def test_a_law_of_the_white_boxs_own_form_is_found_from_its_profile():
-    belief = fit_function([exact(setting) for setting in profile_settings(GRID)], GRID)
-    truth = np.array([law_s(GRID.setting(place)) for place in range(belief.seconds.size)])
-    fits = GRID.axes[2] >= 512
-    error = np.where(fits, belief.seconds / truth.reshape(GRID.shape) - 1, 0.0)
-    assert np.abs(error).max() < 0.02
-
-
 def test_error_bars_grow_away_from_what_was_measured():
     belief = fit_function([exact(FunctionSetting(1, 1, 1760)), exact(FunctionSetting(2, 1, 1760))], GRID)
     assert belief.relative_error.flat[GRID.place(FunctionSetting(1, 1, 1760))] < 0.05
     assert belief.relative_error.flat[GRID.place(FunctionSetting(16, 2, 256))] > 0.1
 
 
-def stepped_s(setting):
-    vcpus = setting.memory_mb / 1769 / setting.processes
-    return 0.03 + (0.06 + 0.16 * np.ceil(setting.per_process / 4)) / min(1.0, vcpus)
+def padded_to(sizes):
+    """Return samples' times where requests are padded to the next of these sizes."""
+
+    def seconds(setting):
+        vcpus = setting.memory_mb / 1769 / setting.processes
+        padded = min(size for size in sizes if size >= setting.per_process)
+        return 0.03 + (0.06 + 0.04 * padded) / min(1.0, vcpus)
+
+    return seconds
 
 
-def test_a_step_that_was_seen_at_one_memory_is_expected_at_another():
-    seen = (*profile_settings(GRID), FunctionSetting(5, 1, 1760), FunctionSetting(9, 1, 1760))
-    belief = fit_function([FunctionSample(each, (stepped_s(each),) * 8, 400.0) for each in seen], GRID)
-    at = [GRID.place(FunctionSetting(b, 1, 1024)) for b in (4, 5, 8, 9)]
-    truth = [stepped_s(GRID.setting(place)) for place in at]
-    assert belief.seconds.flat[at] == pytest.approx(truth, rel=0.05)
+def told(seconds, *more):
+    """Return what a profile, and settings beyond it, tell of a function, and the truth."""
+    seen = (*profile_settings(GRID), *more)
+    belief = fit_function([FunctionSample(each, (seconds(each),) * 8, 400.0) for each in seen], GRID)
+    return belief, np.array([seconds(GRID.setting(place)) for place in range(belief.seconds.size)]).reshape(GRID.shape)
 
 
-def test_what_a_step_may_hide_is_told_by_the_error_bars():
-    belief = fit_function(
-        [FunctionSample(each, (stepped_s(each),) * 8, 400.0) for each in profile_settings(GRID)], GRID
-    )
-    truth = np.array([stepped_s(GRID.setting(place)) for place in range(belief.seconds.size)]).reshape(GRID.shape)
+@pytest.mark.parametrize(
+    "sizes", [range(1, 17), range(3, 19, 3), range(4, 17, 4), (1, 2, 4, 8, 16)], ids=["none", "3", "4", "doubled"]
+)
+def test_a_law_of_the_white_boxs_own_form_is_found_by_two_sizes_beside_the_profile(sizes):
+    belief, truth = told(padded_to(sizes), FunctionSetting(5, 1, 1760), FunctionSetting(13, 1, 1760))
+    off = np.where(GRID.axes[2] >= 512, belief.seconds / truth - 1, 0.0)
+    assert np.abs(off).max() < 0.05
+
+
+IRREGULAR = padded_to((1, 3, 7, 10, 16))
+
+
+def test_an_irregular_step_that_was_seen_at_one_memory_is_expected_at_another():
+    belief, truth = told(IRREGULAR, FunctionSetting(7, 1, 1760), FunctionSetting(10, 1, 1760))
+    at = [GRID.place(FunctionSetting(b, 1, 1024)) for b in (7, 8, 10)]
+    assert belief.seconds.flat[at] == pytest.approx(truth.flat[at], rel=0.05)
+
+
+def test_what_an_irregular_step_may_hide_is_told_by_the_error_bars():
+    belief, truth = told(IRREGULAR)
     off = np.where(GRID.axes[2] >= 512, belief.seconds / truth - 1, 0.0)
     assert np.abs(off).max() > 0.1
     assert (np.abs(off) <= 3 * belief.relative_error).mean() > 0.95
