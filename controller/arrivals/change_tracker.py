@@ -76,7 +76,7 @@ class ChangeTracker:
         self._sums = CountSums(REMEMBERED_BINS)
         self._since = 0
         self._clumping = FIRST_CLUMPING
-        # Log likelihood by Fano factor of the stretches of one dispersion that have ended.
+        # Log likelihood by Fano factor of the stretches of one dispersion that have ended; all 0 while there are none.
         self._by_fano = np.zeros(FANOS.size)
 
     def update(self, count: float) -> Change | None:
@@ -93,6 +93,8 @@ class ChangeTracker:
         best = int(gain.argmax())
         if gain[best] >= SURE_NATS:
             return self._name(first, float(clumping[best]))
+        if not self._by_fano.any():
+            return None
         now = sums.by_fano(first, end, sums.mean(first, end), FANOS)
         return self._name_late(now) if self._gain_of_fano(now) >= SURE_NATS * clumping[0] else None
 
