@@ -114,8 +114,11 @@ class CountSums:
         first, end = np.asarray(first) - self._moved, np.asarray(end) - self._moved
         n = (end - first)[..., None]
         total = (self._powers[end, 0] - self._powers[first, 0])[..., None]
-        odds = np.maximum(total / n if mean is None else mean, 1e-9) / SHAPES
-        return self._gammas[end] - self._gammas[first] - n * SHAPES * np.log1p(odds) - total * np.log1p(1 / odds)
+        means = np.maximum(total / n, 1e-9) if mean is None else np.array([mean])
+        # ln(1 + r/m) = ln(1 + m/r) - ln(m/r), and of the last one m and r are apart.
+        log_odds = np.log1p(means / SHAPES)
+        gain = self._gammas[end] - self._gammas[first]
+        return gain - (n * SHAPES + total) * log_odds + total * (np.log(means) - _LOG_SHAPES)
 
     def _departures(self, first: Bins, end: Bins) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Return how many blocks end in [first, end), their summed squared departures, and those of single bins.

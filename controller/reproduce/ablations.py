@@ -6,20 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controller.domain.slo import ALLOWED_VIOLATION_RATIO
+from controller.reports.whole_file import write_whole
 from controller.reproduce import ablation_buffer
 from controller.reproduce.ablation_scenes import FULL, PARTS, SCENES, TRIED, designs
+from controller.reproduce.figure_parts import ShareScale, dot_rows
 from controller.reproduce.rehearsal import rehearse
 from controller.reproduce.rows import Done, Reproduction, Requirement, Row
 from controller.reproduce.table import requirement_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from controller.reproduce.rehearsal import Rehearsed
 
 PAPER = "ablations"
 STEPS = sum(1 + len(parts) for parts in TRIED.values()) + len(ablation_buffer.TRIED)
 """What the progress counts."""
+FIGURE = "ablations.svg"
+WITHOUT = "without the part named"
+MARKS = {FULL: "tidegate", WITHOUT: "defaults"}
+SCALES = (
+    ShareScale("cost over the whole loop's", -0.15, 0.15, (-0.1, -0.05, 0.0, 0.05, 0.1), (0.0, "axis")),
+    ShareScale(
+        "windows violated (line: the objective)",
+        0.0,
+        0.2,
+        (0.0, 0.05, 0.1, 0.15, 0.2),
+        (ALLOWED_VIOLATION_RATIO, "bound"),
+    ),
+)
 NOISE = 0.01
 """A part must earn more than this, of the cost or of the windows."""
 
@@ -48,12 +64,16 @@ class Ablated:
         return max(0.0, self.window_violation_ratio - ALLOWED_VIOLATION_RATIO)
 
 
-def reproduce(*, seed: int, tell: Callable[[str], None]) -> Done:
-    """Run each scene with the whole loop and without the parts that it asks for.
+def reproduce(folder: Path, *, seed: int, tell: Callable[[str], None]) -> Done:
+    """Run each scene with the whole loop and without the parts that it asks for, and write the figure.
 
     Args:
+        folder: that exists.
         seed: of arrivals and noise.
         tell: called before each of `STEPS`.
+
+    Raises:
+        BadInputError: the folder cannot be written to.
     """
     found: list[Ablated] = []
     known = designs()
@@ -63,9 +83,10 @@ def reproduce(*, seed: int, tell: Callable[[str], None]) -> Done:
             tell(f"{scene}: {design}")
             found.append(_outcome(scene, design, rehearse(met, known[design])))
     found += _buffered(seed, tell)
+    write_whole(folder / FIGURE, ablation_figure(found))
     required = requirements(found)
     text = f"{ablation_table(found)}\n\n{requirement_table(required)}"
-    return Done(Reproduction(PAPER, list(_rows(found)), required, []), text)
+    return Done(Reproduction(PAPER, list(_rows(found)), required, [FIGURE]), text)
 
 
 def loss(without: Ablated, full: Ablated) -> float:
@@ -103,6 +124,21 @@ def ablation_table(found: Sequence[Ablated]) -> str:
         lines.append(f"  {each.design:<30}{each.usd_per_million:>12.4g}{share:>15}{each.changes:>9}{lost:>9}".rstrip())
     lines.append("  costs: more USD, or more windows beyond the objective where one breaks it")
     return "\n".join(lines)
+
+
+def ablation_figure(found: Sequence[Ablated]) -> str:
+    """Return the text of an SVG: a row for each part that was taken out, cost on the left and windows on the right."""
+    full = {each.scene: each for each in found if each.design == FULL}
+    rows: dict[str, dict[str, tuple[float, float]]] = {}
+    for each in found:
+        if each.design == FULL:
+            continue
+        whole = full[each.scene]
+        rows[f"{each.scene}: {each.design.removeprefix('without ')}"] = {
+            FULL: (0.0, whole.window_violation_ratio),
+            WITHOUT: (each.usd_per_million / whole.usd_per_million - 1, each.window_violation_ratio),
+        }
+    return dot_rows("Cost and windows violated, with and without a part, by scene.", MARKS, SCALES, rows)
 
 
 def _buffered(seed: int, tell: Callable[[str], None]) -> Iterator[Ablated]:

@@ -57,7 +57,7 @@ def _jbmp(order: Order, tell: Callable[[str], None]) -> Done:
 
 
 def _ablations(order: Order, tell: Callable[[str], None]) -> Done:
-    return ablations.reproduce(seed=order.seed, tell=tell)
+    return ablations.reproduce(order.folder, seed=order.seed, tell=tell)
 
 
 PAPERS: dict[str, Paper] = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.reproduce.ablation_scenes import FULL, MARGIN, OPTUNA, PARTS, SCENES, TRIED, designs
-from controller.reproduce.ablations import Ablated, ablation_table, loss, requirements
+from controller.reproduce.ablations import Ablated, ablation_figure, ablation_table, loss, requirements
 from controller.reproduce.batch_facts import HOST_USD_A_DAY
 from controller.reproduce.overheads import overhead_rows, with_overheads
 from controller.reproduce.rows import Done, Reproduction
@@ -49,6 +49,12 @@ def test_a_part_that_earns_nothing_is_missed():
 def test_the_table_says_what_each_part_costs():
     assert "+10.0 %" in ablation_table(OUTCOMES)
     assert all(len(line) <= 80 for line in ablation_table(OUTCOMES).splitlines())
+
+
+def test_the_picture_has_a_row_for_each_part():
+    drawn = ablation_figure(OUTCOMES)
+    assert drawn.count("here: ") == len(PARTS)
+    assert "without the part named" in drawn
 
 
 @pytest.mark.parametrize("name", SCENES)
