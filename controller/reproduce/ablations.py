@@ -29,7 +29,7 @@ MARKS = {FULL: "tidegate", WITHOUT: "defaults"}
 SCALES = (
     ShareScale("cost over the whole loop's", -0.15, 0.15, (-0.1, -0.05, 0.0, 0.05, 0.1), (0.0, "axis")),
     ShareScale(
-        "windows violated (line: the objective)",
+        "windows violated (line: the objective; above 20 % at the edge)",
         0.0,
         0.2,
         (0.0, 0.05, 0.1, 0.15, 0.2),
