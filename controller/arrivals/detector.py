@@ -38,13 +38,13 @@ class Detector:
         change = self._tracker.update(count)
         step = self._rate.update(count)
         alarms = [] if step is None else [step]
-        return alarms if change is None else alarms + self._alarms(change)
+        return alarms if change is None else alarms + self._alarms(change, is_told=step is not None)
 
-    def _alarms(self, change: Change) -> list[Alarm]:
-        """Return an alarm for each channel that has changed and has not said so yet."""
+    def _alarms(self, change: Change, *, is_told: bool) -> list[Alarm]:
+        """Return an alarm for each channel that has changed and has not said so yet, now or before."""
         alarms: list[Alarm] = []
         at, since = change.change_bin, self._rate.since_bin
-        if change.is_rate and since < at - SAME_BINS:
+        if change.is_rate and not is_told and since < at - SAME_BINS:
             alarms.append(Alarm(change.named_bin, at, "rate", change.rate_before_rps, change.rate_after_rps))
         if change.is_dispersion:
             # A change of both has one place: that which was told.
