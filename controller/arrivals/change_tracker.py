@@ -88,15 +88,14 @@ class ChangeTracker:
         if end % PERIOD_BINS or end - first < LEAST_BEFORE + RECENT[0]:
             return None
         splits = end - RECENT[: np.searchsorted(RECENT, end - first - LEAST_BEFORE, side="right")]
-        clumping = sums.clumping(self._clumping, first, splits)
-        gain = (self._two_laws(first, splits) - sums.log_likelihood(first, end)) / clumping
-        best = int(gain.argmax())
-        if gain[best] >= SURE_NATS:
-            return self._name(first, float(clumping[best]))
-        if not self._by_fano.any():
-            return None
-        now = sums.by_fano(first, end, sums.mean(first, end), FANOS)
-        return self._name_late(now) if self._gain_of_fano(now) >= SURE_NATS * clumping[0] else None
+        gain = self._gains(first, splits)
+        # Clumping only ever lessens what is gained, so it is asked for seldom.
+        if gain.max() >= SURE_NATS:
+            clumping = sums.clumping(self._clumping, first, splits)
+            best = int((gain / clumping).argmax())
+            if gain[best] >= SURE_NATS * clumping[best]:
+                return self._name(first, float(clumping[best]))
+        return self._named_late(first, splits[:1]) if self._by_fano.any() else None
 
     def is_step(self, split: Split) -> bool:
         """Say whether a split that a detector of rates found is one, clumping and bursts considered.
@@ -121,6 +120,14 @@ class ChangeTracker:
     def _two_laws(self, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
         sums = self._sums
         return sums.log_likelihood(first, splits) + sums.log_likelihood(splits, sums.bins)
+
+    def _gains(self, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return by how many nats two laws are likelier than one, for each split."""
+        n, end = splits.size, self._sums.bins
+        # One call for all stretches: before each split, the whole, after each split.
+        begins = np.concatenate((np.full(n + 1, first), splits))
+        each = self._sums.log_likelihood(begins, np.concatenate((splits, np.full(n + 1, end))))
+        return each[:n] + each[n + 1 :] - each[n]
 
     def _name(self, first: int, clumping: float) -> Change:
         sums, end = self._sums, self._sums.bins
@@ -150,11 +157,15 @@ class ChangeTracker:
             self._by_fano[:] = 0.0
         return change
 
-    def _name_late(self, now: NDArray[np.float64]) -> Change:
-        """Tell that the dispersion changed with the present law, too."""
+    def _named_late(self, first: int, split: NDArray[np.int64]) -> Change | None:
+        """Tell, if it is sure by now, that the dispersion changed with the present law, too."""
         sums, at, end = self._sums, self._since, self._sums.bins
-        rate = sums.mean(self._first(), end) / self._bin_s
-        before, after = float(FANOS[self._by_fano.argmax()]), float(FANOS[now.argmax()])
+        mean = sums.mean(first, end)
+        now = sums.by_fano(first, end, mean, FANOS)
+        gain = self._gain_of_fano(now)
+        if gain < SURE_NATS or gain < SURE_NATS * sums.clumping(self._clumping, first, split)[0]:
+            return None
+        rate, before, after = mean / self._bin_s, float(FANOS[self._by_fano.argmax()]), float(FANOS[now.argmax()])
         self._by_fano[:] = 0.0
         return Change(end - 1, at, rate, rate, before, after, is_rate=False, is_dispersion=True)
 
