@@ -59,7 +59,7 @@ def our_changes(counts: NDArray[np.int64]) -> list[Named]:
 
 
 def our_alarms(counts: NDArray[np.int64]) -> list[Named]:
-    """Name what the alarms of both channels name, at once and perhaps wrongly."""
+    """Name what `tidegate detect` alarms at."""
     detector = Detector()
     return [Named(alarm.alarm_bin, alarm.change_bin) for n in counts.tolist() for alarm in detector.update(n)]
 

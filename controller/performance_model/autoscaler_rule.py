@@ -146,6 +146,7 @@ def decide(scaler: Scaler, buckets: Sequence[Bucket], wishes: Sequence[Wish], no
 def poke(scaler: Scaler, buckets: Sequence[Bucket], wishes: Sequence[Wish], now_s: float, ready: int) -> int:
     """Return the wish when a request meets zero instances: at least one, without waiting for a tick."""
     wish = decide(scaler, buckets, wishes, now_s, ready)
+    scaler.zero_since_s = math.nan
     return max(wish, bounded(scaler, max(1, scaler.activation_scale)))
 
 

@@ -25,7 +25,7 @@ SETTINGS = {
     },
     "config-network": {"ingress-class": "kourier.ingress.networking.knative.dev"},
     "config-domain": {"127.0.0.1.sslip.io": ""},
-    # Knative waits 30 s more before zero; tests go there often.
+    # Knative's own grace period is 30 s from when the activator came into the path; tests go to zero often.
     "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
 }
 ENTRY_PORT = 31080

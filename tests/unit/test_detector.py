@@ -40,6 +40,12 @@ def test_a_small_step_that_the_quick_channel_does_not_see_is_told_in_time():
     assert (alarm.kind, alarm.change_bin) == ("rate", pytest.approx(500, abs=40))
 
 
+def test_a_change_that_is_older_than_what_the_quick_channel_remembers_is_told():
+    rng = np.random.default_rng(0)
+    (alarm,) = feed(Detector(), np.concatenate([rng.poisson(10, 900), rng.poisson(10.75, 1200)]))
+    assert (alarm.kind, alarm.change_bin) == ("rate", pytest.approx(893, abs=10))
+
+
 def test_modulated_traffic_of_one_law_seldom_alarms():
     rng = np.random.default_rng(5)
     series = [modulated_counts(30, 4, 3600, rng, sojourn_s=2) for _ in range(3)]
