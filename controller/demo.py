@@ -46,8 +46,8 @@ CROWD_SHARE = 0.9
 second of the core's work is left waiting, which is inside the objective if the core does nothing else, such as start
 instances; and that depends little on the core's exact speed, which drifts by a tenth on a shared machine."""
 AUTOSCALER = AutoscalerSettings(window_s=6.0, scale_to_zero_grace_period_s=5.0)
-"""Knative's own 60 and 30 s are too long for a demo of 90 s. All else is Knative's: the activator of one or two instances
-never leaves the path, so their grace period has passed when the idle window ends; more go up to 6 s later."""
+"""Knative's own 60 and 30 s are too long for a demo of 90 s. All else is Knative's: the activator of one or two
+instances never leaves the path, so their grace period has passed when the idle window ends; more go up to 6 s later."""
 MOST_INSTANCES = 6
 """What the one core can hold in memory and sense; Knative alone would set no bound."""
 
