@@ -117,10 +117,6 @@ class ChangeTracker:
         """Return the first bin of the present law that is remembered."""
         return max(self._since, self._sums.bins - REMEMBERED_BINS)
 
-    def _two_laws(self, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
-        sums = self._sums
-        return sums.log_likelihood(first, splits) + sums.log_likelihood(splits, sums.bins)
-
     def _gains(self, first: int, splits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return by how many nats two laws are likelier than one, for each split."""
         n, end = splits.size, self._sums.bins
@@ -132,7 +128,7 @@ class ChangeTracker:
     def _name(self, first: int, clumping: float) -> Change:
         sums, end = self._sums, self._sums.bins
         places = np.arange(first + LEAST_BEFORE // 2, end - 1)
-        at = int(places[self._two_laws(first, places).argmax()])
+        at = int(places[self._gains(first, places).argmax()])
         learnt = self._clumping.weight_bins + max(at - first - BLOCK_BINS, 0)
         self._clumping = Clumping(clumping, min(learnt, MOST_WEIGHT_BINS))
         self._since = at

@@ -102,7 +102,7 @@ def loss(without: Ablated, full: Ablated) -> float:
 
 def requirements(found: Sequence[Ablated]) -> list[Requirement]:
     """Return for each part whether it earns something on some scene; the value is the largest loss, negated."""
-    full = {each.scene: each for each in found if each.design == FULL}
+    full = _whole(found)
     required: list[Requirement] = []
     for part in PARTS:
         losses = [(loss(each, full[each.scene]), each.scene) for each in found if each.design == part]
@@ -114,7 +114,7 @@ def requirements(found: Sequence[Ablated]) -> list[Requirement]:
 
 def ablation_table(found: Sequence[Ablated]) -> str:
     """Return every design by scene, with its difference from the whole loop."""
-    full = {each.scene: each for each in found if each.design == FULL}
+    full = _whole(found)
     lines: list[str] = []
     for each in found:
         if each.design == FULL:
@@ -128,7 +128,7 @@ def ablation_table(found: Sequence[Ablated]) -> str:
 
 def ablation_figure(found: Sequence[Ablated]) -> str:
     """Return the text of an SVG: a row for each part that was taken out, cost on the left and windows on the right."""
-    full = {each.scene: each for each in found if each.design == FULL}
+    full = _whole(found)
     rows: dict[str, dict[str, tuple[float, float]]] = {}
     for each in found:
         if each.design == FULL:
@@ -139,6 +139,11 @@ def ablation_figure(found: Sequence[Ablated]) -> str:
             WITHOUT: (each.usd_per_million / whole.usd_per_million - 1, each.window_violation_ratio),
         }
     return dot_rows("Cost and windows violated, with and without a part, by scene.", MARKS, SCALES, rows)
+
+
+def _whole(found: Sequence[Ablated]) -> dict[str, Ablated]:
+    """Return what the whole loop did, by scene."""
+    return {each.scene: each for each in found if each.design == FULL}
 
 
 def _buffered(seed: int, tell: Callable[[str], None]) -> Iterator[Ablated]:
@@ -155,7 +160,7 @@ def _outcome(scene: str, design: str, run: Rehearsed) -> Ablated:
 
 
 def _rows(found: Sequence[Ablated]) -> Iterator[Row]:
-    full = {each.scene: each for each in found if each.design == FULL}
+    full = _whole(found)
     for each in found:
         if each.design == FULL:
             continue
