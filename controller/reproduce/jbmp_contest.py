@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controller.baselines.jbmp_regret import LOADS, Contest
-from controller.baselines.jbmp_surfaces import HELD_OUT_KINDS, KINDS, SurfaceKind, draw_surface
+from controller.baselines.jbmp_surfaces import KINDS, SurfaceKind, draw_surface
 from controller.domain.function_grid import FunctionGrid
 from controller.errors import NothingFeasibleError
 from controller.optimizer.function_prospect import LATE_ALLOWED
@@ -57,7 +57,7 @@ class Effort:
 
     networks: tuple[Network, ...] = NETWORKS
     functions: int = 10
-    families: tuple[SurfaceKind, ...] = (*KINDS, *HELD_OUT_KINDS)
+    families: tuple[SurfaceKind, ...] = KINDS
     regret_functions: int = 2
     loads: tuple[CallLoad, ...] = LOADS
     rates_rps: tuple[float, ...] = RATES_RPS

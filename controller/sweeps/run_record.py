@@ -53,7 +53,7 @@ class RunRecord:
             "protocol": run.protocol,
             "config": run.config.to_document(),
             "autoscaler": asdict(run.autoscaler),
-            "shape": {name: _json_number(value) for name, value in asdict(run.shape).items()},
+            "shape": {name: _in_json(value) for name, value in asdict(run.shape).items()},
             "server_cpus": sorted(run.server_cpus),
             "other_cpus": sorted(run.other_cpus),
             "machine": machine_facts(),
@@ -128,6 +128,6 @@ def _commit(source: Path) -> str:
     return done.stdout.strip()
 
 
-def _json_number(value: float) -> float | None:
+def _in_json(value: float | str) -> float | str | None:
     """JSON has no infinity."""
     return None if value == float("inf") else value

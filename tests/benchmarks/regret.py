@@ -17,7 +17,7 @@ from collections import defaultdict
 import numpy as np
 
 from controller.baselines.jbmp_regret import LOADS, Contest, Tuner, Verdict
-from controller.baselines.jbmp_surfaces import HELD_OUT_KINDS, KINDS, draw_surface
+from controller.baselines.jbmp_surfaces import KINDS, draw_surface
 from controller.domain.function_grid import FunctionGrid
 from controller.domain.prices import load_prices
 from controller.errors import NothingFeasibleError
@@ -38,7 +38,7 @@ def main() -> None:
     everything: dict[str, list[Verdict]] = defaultdict(list)
     ours: list[tuple[float, str]] = []
     impossible = 0
-    for number, kind in enumerate((*KINDS, *HELD_OUT_KINDS)):
+    for number, kind in enumerate(KINDS):
         if options.family not in kind.name:
             continue
         found: dict[str, list[Verdict]] = defaultdict(list)
