@@ -42,6 +42,12 @@ def kubectl(*words: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def node_address() -> str:
+    """Address of the node, which is this machine's own and reached from pods."""
+    nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    return next(each["address"] for each in nodes[0]["status"]["addresses"] if each["type"] == "InternalIP")
+
+
 def knative_service(
     name: str, *, environment: Mapping[str, str], annotations: Mapping[str, str], container_concurrency: int
 ) -> dict[str, Any]:
@@ -100,6 +106,10 @@ class PodWatch:
         """Pods of a service that were there at some time between."""
         lives = [life for life in list(self.lives.values()) if life.service == service]
         return [life for life in lives if life.created_at < until_at and not life.gone_at < from_at]
+
+    def live(self) -> int:
+        """Pods that are there now and nobody asked to end."""
+        return sum(math.isnan(life.gone_at) and math.isnan(life.asked_to_end_at) for life in list(self.lives.values()))
 
     def wait_for_zero(self, service: str) -> None:
         """Return when every pod of a service is gone."""
