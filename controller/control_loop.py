@@ -105,6 +105,7 @@ class ControlLoop:
         changes = self.view.detect_and_fit(now_s)
         self._lookout.take(changes)
         self.view.profile(state, now_s)
+        self._lookout.heed(is_late=self.view.is_late)
         if self._settings.mode == "apply":
             rises = [each for each in changes if each.kind == "rate" and each.after > each.before]
             state = await self._react(rises, state, now_s)
@@ -169,7 +170,7 @@ class ControlLoop:
 
     def _decide(self, found: SearchResult, state: PlatformState, now_s: float) -> Decision:
         self.search_cpu_s += found.cpu_s
-        self.view.learn(found)
+        surprise = self.view.learn(found)
         is_moved = self.view.reflex.rest is not None or self._searched != ScaleBounds.of(state.config)
         found = with_present(found, state.config, {"activation_scale"} | (SCALE if is_moved else set()))
         conditions = self.view.conditions(self._look, now_s, is_search_over=True)
@@ -177,6 +178,8 @@ class ControlLoop:
         self._lookout.found(is_change=decision.action == "apply")
         if decision.is_outdated:
             self._lookout.look_again()
+        elif surprise:
+            self._lookout.look_again(surprise)
         return decision
 
     @property

@@ -21,8 +21,7 @@ from controller.monitor.server_latency import LatencySeen, ServerLatency
 from controller.monitor.source import FrontArrivals, ServerArrivals
 from controller.monitor.traffic import Detection, Traffic, TrafficChange
 from controller.optimizer.decision import Conditions
-from controller.optimizer.margin import LARGEST as LARGEST_MARGIN
-from controller.optimizer.margin import learn_margin
+from controller.optimizer.margin import LARGEST, SURPRISING, is_near, learn_margin
 from controller.optimizer.problem import Known, make_problem
 from controller.optimizer.reflex import SCALE, BurstSeen, Reflex
 from controller.optimizer.scenarios import BIN_S, TrafficSeen
@@ -82,7 +81,7 @@ class ServiceView:
         """What it remembers of bursts."""
         self._merge, self._settings, self._detection = merge, settings, detection
         self._shape, self._autoscaler, self._lesson = shape, autoscaler, lesson
-        self._latency = ServerLatency()
+        self._latency = ServerLatency(settings.slo.quantile)
         self._front = FrontArrivals()
         self._source: ArrivalSource = source or ServerArrivals(merge)
         self._searched: tuple[float, LatencySeen | None] = (0.0, None)
@@ -212,17 +211,31 @@ class ServiceView:
             return np.zeros(0, dtype=np.int64)
         return self._source.counts(now_s, BIN_S)[1]
 
-    def learn(self, found: SearchResult) -> None:
-        """Compare what was measured before a search with what the search simulated of the same."""
-        _, served = self._searched
+    @property
+    def is_late(self) -> bool:
+        """Whether slow stretches of the present setting come near the bound, in the servers alone."""
+        served = self._latency.seen()
+        return served is not None and is_near(served.slow_s, self._settings.slo.bound_s)
+
+    def learn(self, found: SearchResult) -> str:
+        """Compare what was measured before a search with what the search simulated of the same.
+
+        Returns:
+            Why another search is due, where the margin has risen much; else nothing.
+        """
+        (_, served), before = self._searched, self.margin
         self.best = found.best.config
-        if served is not None and found.calibration_mean_s is not None:
-            self.margin = self._lesson(
-                self.margin,
-                observed_s=served.mean_s,
-                simulated_s=found.calibration_mean_s,
-                bound_s=self._settings.slo.bound_s,
-            )
+        if served is None or found.calibration_s is None:
+            return ""
+        self.margin = self._lesson(
+            self.margin,
+            observed_s=served.slow_s,
+            simulated_s=found.calibration_s,
+            bound_s=self._settings.slo.bound_s,
+        )
+        if self.margin <= SURPRISING * before:
+            return ""
+        return f"slow answers took {served.slow_s:.3g} s and not {found.calibration_s:.3g}; margin {self.margin:.2f}"
 
     def conditions(self, look: Look, now_s: float, *, is_search_over: bool = False) -> Conditions:
         """Return what a decision at this second is made under.
@@ -268,7 +281,7 @@ class ServiceView:
                 raise BadInputError(f"state: schema {document.get('schema')!r} is not known here, only 1")
             traffic.restore(document["traffic"])
             profiler.restore(document["profile"])
-            margin = min(LARGEST_MARGIN, max(1.0, as_number(document["margin"], "state: margin")))
+            margin = min(LARGEST, max(1.0, as_number(document["margin"], "state: margin")))
             best = document["best"]
             best = None if best is None else ServingConfig.from_document(best, where="state: best")
             reflex = Reflex.from_document(document["reflex"]) if "reflex" in document else Reflex()

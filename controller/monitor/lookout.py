@@ -43,12 +43,19 @@ class Lookout:
         self._periods = 1.0
         self._look: Look | None = None
         self._lost: Look | None = None
+        self._is_late = False
 
     def take(self, changes: list[TrafficChange]) -> None:
         """Remember changes of the traffic."""
         self._changes += changes
         if changes:
             self._periods = 1.0
+
+    def heed(self, *, is_late: bool) -> None:
+        """Search as often as at first when answers begin to be late."""
+        if is_late and not self._is_late:
+            self._periods = 1.0
+        self._is_late = is_late
 
     def next_look(self, now_s: float, traffic: Traffic, *, batches: float) -> Look | None:
         """Return the weightiest reason to search now, or None.
@@ -97,9 +104,13 @@ class Lookout:
         """The search has ended."""
         self._periods = 1.0 if is_change else min(2 * self._periods, LONGEST_WAIT)
 
-    def look_again(self) -> None:
-        """The last search was in vain: it came too late, or its answer was lost; its reason is still there."""
-        self._lost, self._tried_rps = self._look, 0.0
+    def look_again(self, cause: str = "") -> None:
+        """The last search was in vain: it came too late, or its answer was lost; its reason is still there.
+
+        Args:
+            cause: another reason, which came to light with its answer.
+        """
+        self._lost, self._tried_rps = Look("periodic", cause) if cause else self._look, 0.0
 
     def _due(self, now_s: float) -> Look | None:
         """Return the weightiest change of the traffic that is due, as a reason."""

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from controller.domain.cost import instances_cost_usd
-from controller.domain.slo import ALLOWED_VIOLATION_RATIO, WINDOW_ARRIVALS, window_violation_ratio
+from controller.domain.slo import (
+    ALLOWED_VIOLATION_RATIO,
+    STRETCH_S,
+    WINDOW_ARRIVALS,
+    slow_stretch_s,
+    window_violation_ratio,
+)
 from controller.performance_model.simulator import PodSimulator
 
 if TYPE_CHECKING:
@@ -147,6 +153,16 @@ def planning_latency_s(latency_s: NDArray[np.float64], slo: LatencySlo) -> tuple
     by_windows = float(np.quantile(kth, 1 - ALLOWED_VIOLATION_RATIO, method="inverted_cdf"))
     seconds = max(by_windows, float(np.quantile(latency_s, least, method="inverted_cdf")))
     return seconds, float((latency_s <= seconds).mean())
+
+
+def served_latency_s(config: ServingConfig, scenario: Scenario, world: World) -> float:
+    """Return the latency of the slow stretches as `ServerLatency` would have measured it, margin excluded."""
+    result = _simulate(config, scenario, world)
+    is_answered = np.isfinite(result.latency_s)
+    latency_s = result.latency_s[is_answered]
+    stretch = ((result.arrival_s[is_answered] + latency_s) // STRETCH_S).astype(np.int64)
+    answered, total_s = np.bincount(stretch), np.bincount(stretch, weights=latency_s)
+    return slow_stretch_s(answered.astype(np.float64), total_s.astype(np.float64), world.slo.quantile)
 
 
 def _simulate(config: ServingConfig, scenario: Scenario, world: World) -> SimulationResult:

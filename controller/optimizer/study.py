@@ -16,7 +16,7 @@ import optuna
 
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
-from controller.optimizer.objective import Evaluation, Scenario, World, evaluate
+from controller.optimizer.objective import Evaluation, Scenario, World, evaluate, served_latency_s
 
 if TYPE_CHECKING:
     from controller.optimizer.search_space import SearchSpace
@@ -75,7 +75,7 @@ class SearchResult:
         runners_up: other settings that would do, the next best first.
         evaluated: how many settings were simulated.
         seconds: wall time.
-        calibration_mean_s: simulated mean latency of what was just served, margin excluded; None if not asked for.
+        calibration_s: simulated latency of the slow stretches of what was just served; None if not asked for.
         cpu_s: CPU time of the search, which belongs to the cost of tuning.
     """
 
@@ -84,7 +84,7 @@ class SearchResult:
     runners_up: tuple[Evaluation, ...]
     evaluated: int
     seconds: float
-    calibration_mean_s: float | None = None
+    calibration_s: float | None = None
     cpu_s: float = field(default=0.0, compare=False)
 
 
@@ -119,9 +119,9 @@ def optimize_by_simulation(problem: Problem) -> SearchResult:
     best = _without_idle_changes(choose(known.values(), present), present, judge)
     others = [each for each in ranked(known.values()) if each.config not in (best.config, problem.present)]
     served = problem.calibration
-    mean_s = None if served is None else evaluate(problem.present, (served,), replace(problem.world, margin=1.0)).mean_s
+    served_s = None if served is None else served_latency_s(problem.present, served, problem.world)
     seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-    return SearchResult(present, best, tuple(others[:3]), len(known), seconds, mean_s, cpu_s)
+    return SearchResult(present, best, tuple(others[:3]), len(known), seconds, served_s, cpu_s)
 
 
 def new_study(seed: int) -> optuna.Study:

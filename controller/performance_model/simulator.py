@@ -144,6 +144,12 @@ class PodSimulator:
         self._tables.configure(config, self._autoscaler, self._service, change=SLOW if is_slow else HOT)
         self.advance(self.now_s)
 
+    def serve(self, service: ServiceTimes) -> None:
+        """Let batches that begin from now on take other times; the noise stays that of the first law."""
+        self._service = service
+        self._tables.configure(self.config, self._autoscaler, service, change=HOT)
+        self.advance(self.now_s)
+
     def result(self) -> SimulationResult:
         """Return what was seen up to now."""
         tables, seen = self._tables, self.arrived

@@ -96,6 +96,10 @@ class SimulatedPlatform:
         simulator.apply(config)
         return Applied(dearest_price(changes), changes, generation, self._revision())
 
+    def serve(self, service: ServiceTimes) -> None:
+        """Let batches take other times from now on, as where a neighbour comes or goes."""
+        self._simulator.serve(service)
+
     async def advance(self, until_s: float) -> float:
         """Let virtual time pass; heartbeats go out once a second."""
         while self._next_heartbeat_s <= until_s:

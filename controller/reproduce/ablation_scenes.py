@@ -77,11 +77,24 @@ def crowded(seed: int) -> Scene:
     return replace(_scene(seed, PoissonProcess(40.0), 400.0, BY_TOKENS), shape=replace(shape, cores=4.0), stated=shape)
 
 
-SCENES: dict[str, Callable[[int], Scene]] = {"levels": levels, "calls": calls, "crowded": crowded}
+def neighbour(seed: int) -> Scene:
+    """Return a steady rate beside a neighbour that makes batches half as long again for 30 s of every two minutes."""
+    disturbed = replace(BY_TOKENS, per_batch_s=1.5 * BY_TOKENS.per_batch_s, per_token_s=1.5 * BY_TOKENS.per_token_s)
+    later = [(120.0 * turn + at_s, each) for turn in range(8) for at_s, each in ((90.0, disturbed), (120.0, BY_TOKENS))]
+    return replace(_scene(seed, PoissonProcess(40.0), 900.0, BY_TOKENS), later=tuple(later))
+
+
+SCENES: dict[str, Callable[[int], Scene]] = {
+    "levels": levels,
+    "calls": calls,
+    "crowded": crowded,
+    "neighbour": neighbour,
+}
 TRIED: dict[str, tuple[str, ...]] = {
     "levels": (RUPTURES, OPTUNA),
     "calls": (HOT, OPTUNA),
-    "crowded": (MARGIN, HOT),
+    "crowded": (HOT,),
+    "neighbour": (MARGIN,),
 }
 """Parts that are taken out on each scene: those that its traffic or its service asks for."""
 

@@ -27,9 +27,9 @@ FIGURE = "ablations.svg"
 WITHOUT = "without the part named"
 MARKS = {FULL: "tidegate", WITHOUT: "defaults"}
 SCALES = (
-    ShareScale("cost over the whole loop's", -0.15, 0.15, (-0.1, -0.05, 0.0, 0.05, 0.1), (0.0, "axis")),
+    ShareScale("cost over the whole loop's", -0.5, 0.1, (-0.4, -0.3, -0.2, -0.1, 0.0), (0.0, "axis")),
     ShareScale(
-        "windows violated (line: the objective; above 20 % at the edge)",
+        "windows violated (from 20 % on at the edge)",
         0.0,
         0.2,
         (0.0, 0.05, 0.1, 0.15, 0.2),

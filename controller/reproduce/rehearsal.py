@@ -47,6 +47,7 @@ class Scene:
         stated: the shape that the loop is told, where it is not the true one.
         autoscaler: what is not tuned.
         config: setting at the start.
+        later: seconds from which on batches take other times, ascending.
         seed: of the noise of service times.
     """
 
@@ -58,6 +59,7 @@ class Scene:
     stated: InstanceShape | None = None
     autoscaler: AutoscalerSettings = field(default_factory=AutoscalerSettings)
     config: ServingConfig = field(default_factory=ServingConfig)
+    later: tuple[tuple[float, ServiceTimes], ...] = ()
     seed: int = 0
 
 
@@ -158,9 +160,11 @@ async def play(scene: Scene, design: Design) -> Rehearsed:
     await platform.start(scene.config)
     platform.shape = scene.stated or scene.shape
     loop = ControlLoop(Parts(platform, merge, design.settings, notes, design.detection, search, lesson=design.lesson))
-    now_s = 0.0
+    now_s, later = 0.0, list(scene.later)
     while now_s < scene.until_s:
         now_s = await platform.advance(min(scene.until_s, now_s + design.settings.tick_s))
+        while later and later[0][0] <= now_s:
+            platform.serve(later.pop(0)[1])
         await loop.step(now_s)
     return Rehearsed(design, platform.result(), notes.decisions, notes.changes, loop.search_cpu_s, loop.view.margin)
 

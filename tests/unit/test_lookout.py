@@ -78,6 +78,18 @@ def test_searches_that_find_nothing_become_rare_until_something_happens(lookout)
     assert lookout.next_look(30.0, traffic([9] * 30), batches=50).trigger == "periodic"
 
 
+def test_answers_that_begin_to_be_late_make_searches_frequent_once(lookout):
+    lookout.looked(LOOK, 0.0, tried_rps=50.0)
+    for _ in range(3):
+        lookout.found(is_change=False)
+    lookout.heed(is_late=True)
+    assert lookout.next_look(30.0, traffic([9] * 30), batches=50).trigger == "periodic"
+    lookout.looked(LOOK, 30.0, tried_rps=50.0)
+    lookout.found(is_change=False)
+    lookout.heed(is_late=True)
+    assert lookout.next_look(60.0, traffic([9] * 60), batches=50) is None
+
+
 def test_two_searches_are_some_seconds_apart(lookout):
     lookout.looked(LOOK, 40.0, tried_rps=50.0)
     lookout.take([ROSE])
@@ -101,6 +113,12 @@ def test_an_outdated_search_is_repeated_at_once_for_the_same_reason(lookout):
     assert lookout.next_look(11.0, traffic([9] * 11), batches=50) == LOOK
     lookout.looked(LOOK, 11.0, tried_rps=50.0)
     assert lookout.next_look(12.0, traffic([9] * 12), batches=50) is None
+
+
+def test_what_came_to_light_with_an_answer_is_the_reason_of_the_next_search(lookout):
+    lookout.looked(LOOK, 10.0, tried_rps=50.0)
+    lookout.look_again("slow answers took 2 s and not 1")
+    assert lookout.next_look(11.0, traffic([9] * 11), batches=50) == Look("periodic", "slow answers took 2 s and not 1")
 
 
 def test_what_happened_during_a_search_in_vain_is_a_reason_that_was_not_tried(lookout):

@@ -49,6 +49,16 @@ def test_a_queue_delay_holds_a_batch_until_it_is_full_or_the_delay_is_over():
     assert result.latency_s == pytest.approx([1.2, 1.1, 1.0, 1.5])
 
 
+def test_batches_that_begin_later_take_what_the_service_takes_by_then():
+    made = simulator()
+    made.offer([0.5, 4.0])
+    made.advance(1.0)
+    made.serve(AffineServiceTimes(2.0, 0.0))
+    made.advance(10.0)
+
+    assert made.result().latency_s.tolist() == [1.0, 2.0]
+
+
 def test_workers_of_one_instance_serve_side_by_side():
     config = ServingConfig(max_batch_size=1, workers=2)
 

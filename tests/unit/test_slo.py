@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from controller.domain.slo import LatencySlo, violating_windows, window_violation_ratio
+from controller.domain.slo import LatencySlo, slow_stretch_s, violating_windows, window_violation_ratio
 from controller.errors import BadInputError
 
 
@@ -33,6 +35,13 @@ def test_a_late_group_spoils_every_window_that_holds_too_much_of_it():
 def test_a_short_run_is_one_window_of_its_own_length():
     assert violating_windows(late(total=20, first=0, count=1), 0.95).tolist() == [False]
     assert violating_windows(late(total=20, first=0, count=2), 0.95).tolist() == [True]
+
+
+def test_the_slow_stretch_is_the_one_in_which_the_answer_at_the_quantile_falls():
+    answered, total_s = np.array([94.0, 0.0, 6.0]), np.array([9.4, 0.0, 12.0])
+    assert slow_stretch_s(answered, total_s, 0.95) == pytest.approx(2.0)
+    assert slow_stretch_s(answered, total_s, 0.94) == pytest.approx(0.1)
+    assert slow_stretch_s(np.zeros(2), np.zeros(2), 0.95) == math.inf
 
 
 def test_no_arrivals_violate_nothing():
