@@ -26,6 +26,8 @@ MOST_FREEDOM = 1e6
 """Degrees of freedom that stand for a known variance."""
 PARTS = 10
 """Equal parts of the observation between which the rate is compared."""
+LEAST_PAIRS = 5.0
+"""Pairs of long gaps, expected of independent ones, below which the error of the correlation cannot be estimated."""
 DRIFTS_BELOW = 1e-4
 """Probability of so much difference between the parts below which the fitted law is not believed to hold throughout."""
 
@@ -61,6 +63,7 @@ class Diagnostics:
     """95 % interval."""
     scv_interval: tuple[float, float] | None = None
     lag1_interval: tuple[float, float] | None = None
+    """None also where too few long gaps stand beside another long one, which make most of the correlation's error."""
     candidates: tuple[Candidate, ...] = ()
 
     def to_document(self) -> dict[str, object]:
@@ -122,10 +125,12 @@ def drift(process: PoissonProcess | Map, counts: NDArray[np.float64], duration_s
 
 def gap_intervals(
     times_s: NDArray[np.float64], edges_s: NDArray[np.float64]
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
+) -> tuple[tuple[float, float], tuple[float, float] | None] | None:
     """Return 95 % intervals of the variability of gaps and of their lag-1 correlation; None with too few gaps.
 
-    By the jackknife over segments of time (Tukey 1958): what each leaves if left out.
+    By the jackknife over segments of time (Tukey 1958): what each leaves if left out. Of the correlation there is none
+    where fewer than `LEAST_PAIRS` pairs of long gaps are expected: with k long ones among n gaps k²/n, k being the
+    number of equal squares that have the spread of these, (sum d²)² / sum d⁴.
 
     Args:
         times_s: instants, ascending.
@@ -144,7 +149,9 @@ def gap_intervals(
     mean = first / n
     variance = np.maximum(second / n - mean**2, np.finfo(float).tiny)
     scv, lag1 = variance / mean**2, np.clip((product / n - mean**2) / variance, -1, 1)
-    return _jackknife(scv), _jackknife(lag1)
+    squares = (gaps - gaps.mean()) ** 2
+    long_gaps = squares.sum() ** 2 / max(float((squares**2).sum()), np.finfo(float).tiny)
+    return _jackknife(scv), _jackknife(lag1) if long_gaps**2 / gaps.size >= LEAST_PAIRS else None
 
 
 def _jackknife(left_out: NDArray[np.float64]) -> tuple[float, float]:

@@ -69,6 +69,13 @@ def test_intervals_of_variability_and_correlation_cover_them():
     assert seen.lag1_interval[0] < lag1(W21) < seen.lag1_interval[1]
 
 
+def test_no_interval_of_the_correlation_where_a_handful_of_pairs_makes_its_error():
+    bursts = on_off(on_rps=40, on_s=2, off_s=6)
+    seen = fit_instants(sample(bursts, 1800, 14), among=Among("mmpp", 2)).diagnostics
+    assert seen.scv_interval[0] < scv(bursts) < seen.scv_interval[1]
+    assert seen.lag1_interval is None
+
+
 def test_counts_of_a_second_suffice_for_slow_phases():
     counts = np.bincount(sample(W14, 3600, 3).astype(int), minlength=3600).astype(float)
     fit = fit_bins(counts, 1.0, among=Among(most_phases=2))
