@@ -105,7 +105,7 @@ class ControlLoop:
         changes = self.view.detect_and_fit(now_s)
         self._lookout.take(changes)
         self.view.profile(state, now_s)
-        self._lookout.heed(is_late=self.view.is_late)
+        self._lookout.heed(is_slow=self.view.is_slow)
         if self._settings.mode == "apply":
             rises = [each for each in changes if each.kind == "rate" and each.after > each.before]
             state = await self._react(rises, state, now_s)

@@ -17,7 +17,7 @@ from controller.domain.cost import instance_second_usd
 from controller.domain.documents import as_number
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
-from controller.monitor.server_latency import LatencySeen, ServerLatency
+from controller.monitor.server_latency import SHORTEST_S, LatencySeen, ServerLatency
 from controller.monitor.source import FrontArrivals, ServerArrivals
 from controller.monitor.traffic import Detection, Traffic, TrafficChange
 from controller.optimizer.decision import Conditions
@@ -85,7 +85,8 @@ class ServiceView:
         self._front = FrontArrivals()
         self._source: ArrivalSource = source or ServerArrivals(merge)
         self._searched: tuple[float, LatencySeen | None] = (0.0, None)
-        self._live = 0
+        self._compared_until_s = -math.inf
+        self._ready = 0
 
     def observe(self, state: PlatformState) -> None:
         """Take in what the activator counted, where there is one; it sees every request."""
@@ -101,9 +102,9 @@ class ServiceView:
         """Take in what batches took and how long requests stayed in the servers."""
         live = state.ready + state.starting
         self.profiler.observe(self._merge.instances(), now_s, live=live)
-        if live != self._live:
+        if state.ready != self._ready:
             self._latency.begin()
-        self._live = live
+        self._ready = state.ready
         self._latency.observe(self._merge, now_s)
 
     def changed(self) -> None:
@@ -116,7 +117,8 @@ class ServiceView:
         Raises:
             BadInputError: bounds that leave nothing to search.
         """
-        traffic, served = self.traffic, self._latency.seen()
+        traffic, served = self.traffic, self._not_compared_yet()
+        first, past = self._past(now_s)
         law = traffic.law
         if law is None or look.trigger in {"start", "alarm"}:
             law = PoissonProcess(traffic.upper_rate_rps)
@@ -127,7 +129,7 @@ class ServiceView:
                 law=law,
                 rate_rps=traffic.rate_rps,
                 peak_rps=traffic.peak_rps,
-                past=self._past(now_s),
+                past=past,
                 lengths=lengths,
                 ready=state.ready,
                 capacity_rps=capacity,
@@ -141,7 +143,7 @@ class ServiceView:
             margin=self.margin,
             may_hold=look.trigger in {"regime", "periodic"},
             may_roll=look.trigger == "regime",
-            served_s=None if served is None else served.duration_s,
+            served=past[:0] if served is None else past[_bins_of(served, first)],
         )
         self._searched = (traffic.rate_rps, served)
         settings = self._settings
@@ -205,14 +207,23 @@ class ServiceView:
             most = min(most, self._settings.burst_usd_per_million / 1e6 * self.traffic.burst_rps / second_usd)
         return most
 
-    def _past(self, now_s: float) -> NDArray[np.int64]:
-        """Return recent arrivals for a replay; a coarse source has smoothed away what a replay is made for."""
+    def _past(self, now_s: float) -> tuple[int, NDArray[np.int64]]:
+        """Return recent arrivals by bin for a replay, and the first bin's number.
+
+        A coarse source has smoothed away what a replay is made for.
+        """
         if self._source.resolution_s > 1.0:
-            return np.zeros(0, dtype=np.int64)
-        return self._source.counts(now_s, BIN_S)[1]
+            return 0, np.zeros(0, dtype=np.int64)
+        first, counts, _ = self._source.counts(now_s, BIN_S)
+        return first, counts
+
+    def _not_compared_yet(self) -> LatencySeen | None:
+        """Return what was measured, unless nearly all of it has been compared: one error is learned from once."""
+        seen = self._latency.seen()
+        return None if seen is None or seen.until_s < self._compared_until_s + SHORTEST_S else seen
 
     @property
-    def is_late(self) -> bool:
+    def is_slow(self) -> bool:
         """Whether slow stretches of the present setting come near the bound, in the servers alone."""
         served = self._latency.seen()
         return served is not None and is_near(served.slow_s, self._settings.slo.bound_s)
@@ -227,6 +238,7 @@ class ServiceView:
         self.best = found.best.config
         if served is None or found.calibration_s is None:
             return ""
+        self._compared_until_s = served.until_s
         self.margin = self._lesson(
             self.margin,
             observed_s=served.slow_s,
@@ -289,3 +301,8 @@ class ServiceView:
             raise BadInputError(f"state: not a state of this loop ({error!r}); it starts afresh") from error
         self.traffic, self.profiler, self.margin = traffic, profiler, margin
         self.best, self.reflex = best, reflex
+
+
+def _bins_of(seen: LatencySeen, first: int) -> slice:
+    """Return where the bins of what was measured stand among those that begin with this number."""
+    return slice(*(max(0, round(at_s / BIN_S) - first) for at_s in (seen.from_s, seen.until_s)))

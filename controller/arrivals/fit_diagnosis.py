@@ -26,7 +26,7 @@ MOST_FREEDOM = 1e6
 """Degrees of freedom that stand for a known variance."""
 PARTS = 10
 """Equal parts of the observation between which the rate is compared."""
-LEAST_PAIRS = 5.0
+LEAST_PAIRS = 1.0
 """Pairs of long gaps, expected of independent ones, below which the error of the correlation cannot be estimated."""
 DRIFTS_BELOW = 1e-4
 """Probability of so much difference between the parts below which the fitted law is not believed to hold throughout."""
@@ -130,7 +130,7 @@ def gap_intervals(
 
     By the jackknife over segments of time (Tukey 1958): what each leaves if left out. Of the correlation there is none
     where fewer than `LEAST_PAIRS` pairs of long gaps are expected: with k long ones among n gaps k²/n, k being the
-    number of equal squares that have the spread of these, (sum d²)² / sum d⁴.
+    number of equal squares that have the spread of these, (sum d²)² / sum d⁴. Exponential gaps have n/81 such pairs.
 
     Args:
         times_s: instants, ascending.

@@ -43,7 +43,6 @@ class Lookout:
         self._periods = 1.0
         self._look: Look | None = None
         self._lost: Look | None = None
-        self._is_late = False
 
     def take(self, changes: list[TrafficChange]) -> None:
         """Remember changes of the traffic."""
@@ -51,11 +50,10 @@ class Lookout:
         if changes:
             self._periods = 1.0
 
-    def heed(self, *, is_late: bool) -> None:
-        """Search as often as at first when answers begin to be late."""
-        if is_late and not self._is_late:
+    def heed(self, *, is_slow: bool) -> None:
+        """Search as often as at first while answers come near the bound."""
+        if is_slow:
             self._periods = 1.0
-        self._is_late = is_late
 
     def next_look(self, now_s: float, traffic: Traffic, *, batches: float) -> Look | None:
         """Return the weightiest reason to search now, or None.

@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 LONGEST_S = 120.0
 SHORTEST_S = 10.0
 LEAST_ANSWERED = 100
-SETTLING = 4
-"""Stretches after a change in which requests that had waited before it may still be answered."""
+MOST_ANSWERED = 10_000
+"""What was measured is simulated as well, and that must not take long."""
+SETTLING_S = 20.0
+"""After a change, in which requests that had waited before it may still be answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencySeen:
-    """What was measured over the last `duration_s` seconds.
+    """What was measured in [from_s, until_s).
 
     Attributes:
-        duration_s: since when.
+        from_s: on the clock of the run.
+        until_s: the same.
         slow_s: mean time of the slow stretches, see `slow_stretch_s`.
     """
 
-    duration_s: float
+    from_s: float
+    until_s: float
     slow_s: float
 
 
@@ -45,6 +49,7 @@ class ServerLatency:
     def __init__(self, quantile: float) -> None:
         self._quantile = quantile
         self._sums: deque[tuple[float, float, float]] = deque()
+        self._began_s = 0.0
 
     def begin(self) -> None:
         """Forget what was measured under other conditions."""
@@ -52,28 +57,33 @@ class ServerLatency:
 
     def observe(self, merge: HeartbeatMerge, now_s: float) -> None:
         """Take the sums of all servers as they stand now, once in a stretch."""
-        if self._sums and now_s - self._sums[-1][0] < STRETCH_S - 1e-6:
+        sums = self._sums
+        if sums and now_s - sums[-1][0] < STRETCH_S - 1e-6:
             return
+        if not sums:
+            self._began_s = now_s
         counters = merge.counters()
         served_s = sum(size * each.sum_s for (size, _), each in merge.profile().items())
-        self._sums.append((now_s, counters.get("answered", 0.0), counters.get("queue_wait_s", 0.0) + served_s))
-        while now_s - self._sums[0][0] > LONGEST_S:
-            self._sums.popleft()
+        sums.append((now_s, counters.get("answered", 0.0), counters.get("queue_wait_s", 0.0) + served_s))
+        while now_s - sums[0][0] > LONGEST_S or (len(sums) > 2 and sums[-1][1] - sums[0][1] > MOST_ANSWERED):
+            sums.popleft()
 
     def seen(self) -> LatencySeen | None:
         """Return the latency over the remembered time; None while that says too little."""
         if len(self._sums) < 2:
             return None
-        length_s, answered, total_s = np.diff(np.array(self._sums), axis=0).T
-        settled = slice(_settled_at(total_s / np.maximum(answered, 1.0)), None)
-        duration_s = float(length_s[settled].sum())
-        if duration_s < SHORTEST_S or answered[settled].sum() < LEAST_ANSWERED:
+        sums = np.array(self._sums)
+        _, answered, total_s = np.diff(sums, axis=0).T
+        settling = int((sums[:-1, 0] < self._began_s + SETTLING_S - 1e-6).sum())
+        first = _settled_at(total_s / np.maximum(answered, 1.0), settling) if settling else 0
+        from_s, until_s = float(sums[first, 0]), float(sums[-1, 0])
+        if until_s - from_s < SHORTEST_S or answered[first:].sum() < LEAST_ANSWERED:
             return None
-        return LatencySeen(duration_s, slow_stretch_s(answered[settled], total_s[settled], self._quantile))
+        return LatencySeen(from_s, until_s, slow_stretch_s(answered[first:], total_s[first:], self._quantile))
 
 
-def _settled_at(mean_s: NDArray[np.float64]) -> int:
+def _settled_at(mean_s: NDArray[np.float64], settling: int) -> int:
     """Return where a backlog from before is gone: from the slowest of the first stretches on they become quicker."""
-    slowest = int(np.argmax(mean_s[:SETTLING]))
+    slowest = int(np.argmax(mean_s[:settling]))
     quicker = np.diff(mean_s[slowest:]) < 0
     return mean_s.size if quicker.all() else slowest + int(np.argmin(quicker))

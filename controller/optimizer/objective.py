@@ -7,7 +7,7 @@ setting meets the objective and what it costs; the burst tells apart settings th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -156,8 +156,13 @@ def planning_latency_s(latency_s: NDArray[np.float64], slo: LatencySlo) -> tuple
 
 
 def served_latency_s(config: ServingConfig, scenario: Scenario, world: World) -> float:
-    """Return the latency of the slow stretches as `ServerLatency` would have measured it, margin excluded."""
-    result = _simulate(config, scenario, world)
+    """Return the latency of the slow stretches, margin excluded, from arrival on.
+
+    `ServerLatency` measures from when a request reaches a server; that is the same where none waits in front of one.
+    It begins anew with each number of ready instances, so they are as many throughout.
+    """
+    fixed = replace(config, min_scale=scenario.initial_scale, max_scale=scenario.initial_scale)
+    result = _simulate(fixed, scenario, world)
     is_answered = np.isfinite(result.latency_s)
     latency_s = result.latency_s[is_answered]
     stretch = ((result.arrival_s[is_answered] + latency_s) // STRETCH_S).astype(np.int64)

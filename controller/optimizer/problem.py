@@ -9,11 +9,13 @@ import numpy as np
 
 from controller.domain.serving_config import ServingConfig
 from controller.optimizer.objective import World
-from controller.optimizer.scenarios import BIN_S, TrafficSeen, build_scenarios, past_scenario
+from controller.optimizer.scenarios import TrafficSeen, build_scenarios, replay_scenario
 from controller.optimizer.search_space import search_space
 from controller.optimizer.study import Problem
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from controller.domain.service_time import TokenServiceTimes
     from controller.domain.serving_config import AutoscalerSettings, InstanceShape
     from controller.settings import LoopSettings
@@ -34,7 +36,7 @@ class Known:
         margin: learned, at least 1.
         may_hold: whether more instances may be kept for traffic to come.
         may_roll: whether a change that takes a new revision may be tried.
-        served_s: seconds that the present setting has been in force undisturbed, at the end of the recent past.
+        served: arrivals by bin of what is compared with its simulation, none if nothing is.
     """
 
     traffic: TrafficSeen
@@ -47,7 +49,7 @@ class Known:
     margin: float
     may_hold: bool
     may_roll: bool
-    served_s: float | None
+    served: NDArray[np.int64]
 
 
 def make_problem(known: Known, settings: LoopSettings) -> Problem:
@@ -62,9 +64,8 @@ def make_problem(known: Known, settings: LoopSettings) -> Problem:
     ahead, behind = np.random.default_rng(settings.seed).spawn(2)
     traffic = known.traffic
     calibration = None
-    if known.served_s is not None:
-        recent = traffic.past[-round(known.served_s / BIN_S) :]
-        calibration = past_scenario(recent, traffic.lengths, behind, initial_scale=max(1, traffic.ready))
+    if known.served.any():
+        calibration = replay_scenario(known.served, traffic.lengths, behind, initial_scale=max(1, traffic.ready))
     space = search_space(
         known.present,
         shape=known.shape,
@@ -88,7 +89,7 @@ def make_problem(known: Known, settings: LoopSettings) -> Problem:
         ),
         present=known.present,
         starts=(ServingConfig(), *([known.best] if known.best else [])),
-        calibration=calibration if calibration is not None and calibration.arrivals_s.size else None,
+        calibration=calibration,
         trials=settings.trials,
         budget_s=settings.budget_s,
     )

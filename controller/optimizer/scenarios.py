@@ -96,7 +96,13 @@ def past_scenario(
     """Return the recent past: arrivals spread evenly at random inside their bins, the latest first to be kept."""
     bins = bins[-round(PAST_S / BIN_S) :]
     later = np.cumsum(bins[::-1])[::-1]
-    bins = bins[later <= MOST_REQUESTS]
+    return replay_scenario(bins[later <= MOST_REQUESTS], lengths, rng, initial_scale=initial_scale)
+
+
+def replay_scenario(
+    bins: NDArray[np.int64], lengths: TokenLengths, rng: np.random.Generator, *, initial_scale: int
+) -> Scenario:
+    """Return these arrivals, all of them, spread evenly at random inside their bins."""
     arrivals_s = np.repeat(np.arange(bins.size), bins) * BIN_S + rng.random(int(bins.sum())) * BIN_S
     return _scenario("past", np.sort(arrivals_s), bins.size * BIN_S, lengths, (rng, initial_scale))
 

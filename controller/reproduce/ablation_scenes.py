@@ -78,9 +78,10 @@ def crowded(seed: int) -> Scene:
 
 
 def neighbour(seed: int) -> Scene:
-    """Return a steady rate beside a neighbour that makes batches half as long again for 30 s of every two minutes."""
-    disturbed = replace(BY_TOKENS, per_batch_s=1.5 * BY_TOKENS.per_batch_s, per_token_s=1.5 * BY_TOKENS.per_token_s)
-    later = [(120.0 * turn + at_s, each) for turn in range(8) for at_s, each in ((90.0, disturbed), (120.0, BY_TOKENS))]
+    """Return a steady rate beside a neighbour that makes batches 2.5 times as long for 20 s of every two minutes."""
+    disturbed = replace(BY_TOKENS, per_batch_s=2.5 * BY_TOKENS.per_batch_s, per_token_s=2.5 * BY_TOKENS.per_token_s)
+    turn = ((100.0, disturbed), (120.0, BY_TOKENS))
+    later = [(120.0 * number + at_s, each) for number in range(8) for at_s, each in turn]
     return replace(_scene(seed, PoissonProcess(40.0), 900.0, BY_TOKENS), later=tuple(later))
 
 

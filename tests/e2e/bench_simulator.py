@@ -9,7 +9,7 @@ where the node's network is:
 
 `--weights` serves the demo's model instead, whose pods compete for the machine's cores with all else that runs here;
 what a batch takes is heard from the pods in the calibrating runs. This is reported and not judged. `--again` takes the
-runs that the folder holds already, without a cluster.
+runs that the folder holds already, of whatever they are, without a cluster.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TEXTS = 64
 TAIL_S = WINDOW_S + 45.0
 """After the last request: a window, a tick, and the 30 s that Knative's queue-proxy waits before it ends."""
 ATTEMPTS = 3
-HEARD = "heard.json"
+HEARD, SUBJECT = "heard.json", "subject.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Subject:
     """What is served, and how.
 
     Attributes:
+        name: in files.
         model: as the server is told.
         config: settings of server and autoscaler.
         words: least and most of a text.
@@ -68,6 +69,7 @@ class Subject:
         service: what a batch takes; None where pods have to tell, and then nothing is judged.
     """
 
+    name: str
     model: str
     config: ServingConfig
     words: tuple[int, int]
@@ -76,6 +78,7 @@ class Subject:
 
 
 FAKE = Subject(
+    "fake runtime",
     "fake",
     ServingConfig(max_batch_size=4, target=4, container_concurrency=6, window_s=WINDOW_S, max_scale=5),
     words=(4, 30),
@@ -84,6 +87,7 @@ FAKE = Subject(
 )
 # Long texts, so that the model's work outweighs the network's, and no more pods than the cores can feed.
 WEIGHTS = Subject(
+    "real weights",
     "/mnt/models",
     ServingConfig(
         max_batch_size=4, batch_tokens=2048, target=1, container_concurrency=6, window_s=WINDOW_S, max_scale=3
@@ -95,27 +99,28 @@ WEIGHTS = Subject(
 
 
 def main() -> int:
-    """Measure unless told not to, judge, print; the exit code says whether both bounds are kept."""
+    """Measure unless told not to, compare, print; the exit code says whether the bounds are kept, where they hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and figures")
     parser.add_argument("--again", action="store_true", help="judge the runs that the folder holds")
     parser.add_argument("--weights", action="store_true", help="serve the demo's model; reported, not judged")
     options = parser.parse_args()
-    subject = WEIGHTS if options.weights else FAKE
     if not options.again:
-        measure(options.out, subject)
-    return judge(options.out, subject)
+        measure(options.out, WEIGHTS if options.weights else FAKE)
+    return judge(options.out, read_subject(options.out))
 
 
 def measure(out: Path, subject: Subject) -> None:
     """Every run, calibrating ones first, each in a folder of its own."""
     out.mkdir(parents=True, exist_ok=True)
+    write_subject(out / SUBJECT, subject)
     texts = write_texts(out / "texts.txt", subject.words)
     kubectl("create", "namespace", NAMESPACE)
-    watch = PodWatch(NAMESPACE)
-    listener = Listener(node_address(), pod_shape(subject), watch.live)
+    watch, listener = PodWatch(NAMESPACE), None
     try:
-        items = [service(kind, subject, listener.environment()) for kind in SCHEDULES]
+        if subject.service is None:
+            listener = Listener(node_address(), pod_shape(subject), watch.live)
+        items = [service(kind, subject, listener) for kind in SCHEDULES]
         services = {"apiVersion": "v1", "kind": "List", "items": items}
         kubectl("-n", NAMESPACE, "apply", "-f", "-", text=json.dumps(services))
         kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "ksvc", "--all", "--timeout=120s")
@@ -124,7 +129,7 @@ def measure(out: Path, subject: Subject) -> None:
             watch.wait_for_zero(kind)
             keep(pending, watch, kind)
             pending.append(run_valid(kind, seed, out, texts))
-            if subject.service is None and (kind, seed) == CALIBRATING[-1]:
+            if listener and (kind, seed) == CALIBRATING[-1]:
                 listener.write(out / HEARD)
         for kind in SCHEDULES:
             watch.wait_for_zero(kind)
@@ -132,23 +137,34 @@ def measure(out: Path, subject: Subject) -> None:
     finally:
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         watch.close()
-        listener.close()
+        if listener:
+            listener.close()
 
 
 def pod_shape(subject: Subject) -> InstanceShape:
     return InstanceShape(vcpu=VCPU, memory_mb=MEMORY_MB, cores=subject.cores, routing="knative")
 
 
-def service(kind: str, subject: Subject, link: dict[str, str]) -> dict[str, Any]:
+def write_subject(path: Path, subject: Subject) -> None:
+    path.write_text(json.dumps({"name": subject.name, "cores": subject.cores}) + "\n")
+
+
+def read_subject(out: Path) -> Subject:
+    """What was served, and how many cores the machine had then."""
+    about = json.loads((out / SUBJECT).read_text())
+    return replace(next(each for each in (FAKE, WEIGHTS) if each.name == about["name"]), cores=about["cores"])
+
+
+def service(kind: str, subject: Subject, listener: Listener | None) -> dict[str, Any]:
     config = subject.config
     environment = {
         "TIDEGATE_MODEL": subject.model,
         "TIDEGATE_MAX_BATCH_SIZE": str(config.max_batch_size),
         "TIDEGATE_BATCH_TOKENS": str(config.batch_tokens),
     }
-    if subject.service is None:
-        environment |= link
-    else:
+    if listener:
+        environment |= listener.environment()
+    if subject.service:
         environment |= {
             "TIDEGATE_FAKE_FIXED_S": str(subject.service.fixed_s),
             "TIDEGATE_FAKE_PER_TOKEN_S": str(subject.service.per_token_s),
@@ -209,7 +225,7 @@ def keep(pending: list[tuple[Path, dict[str, Any]]], watch: PodWatch, kind: str)
 
 
 def judge(out: Path, subject: Subject) -> int:
-    """Compare every run with its simulation, print the table and write figures.json."""
+    """Compare every run but the calibrating ones with its simulation, print the table and write figures.json."""
     calibrating = [read_run(out / f"{kind}-{seed}") for kind, seed in CALIBRATING]
     world = calibrated_world(out, calibrating, subject)
     overhead_s = calibrated_overhead_s(calibrating, world)

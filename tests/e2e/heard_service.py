@@ -44,6 +44,7 @@ class Listener:
         self._host, self._live = host, live
         self._began_s = time.monotonic()
         self._profiler = Profiler(shape)
+        self._fit = self._profiler.fit()
         self._merge = HeartbeatMerge(started_at_s=time.time())
         self._secret = secrets.token_hex(16)
         self._start_cpu_s: dict[str, float] = {}
@@ -64,7 +65,9 @@ class Listener:
 
     def write(self, path: Path) -> None:
         """Write down what is known by now, for `read_heard`."""
-        fit = self._profiler.fit()
+        fit = self._fit
+        if not self._start_cpu_s:
+            raise SystemExit("bench: no pod was heard; look whether pods reach the node's address")
         document = {
             "service": fit.service.to_document(),
             "relative_error": fit.relative_error,
@@ -87,10 +90,12 @@ class Listener:
     def _look(self) -> None:
         instances = self._merge.instances()
         for seen in instances:
-            # CPU is counted from exec; a server that is not yet ready has not spent all of its start.
+            # CPU is counted from exec: before it is ready some of the start is missing, and a second later the first
+            # answers are in it.
             if seen.heartbeat.ready:
                 self._start_cpu_s.setdefault(seen.heartbeat.boot_id, seen.heartbeat.counters["cpu_s"])
         self._profiler.observe(instances, self._now(), live=self._live())
+        self._fit = self._profiler.fit()
 
     def _now(self) -> float:
         return time.monotonic() - self._began_s

@@ -78,16 +78,13 @@ def test_searches_that_find_nothing_become_rare_until_something_happens(lookout)
     assert lookout.next_look(30.0, traffic([9] * 30), batches=50).trigger == "periodic"
 
 
-def test_answers_that_begin_to_be_late_make_searches_frequent_once(lookout):
+def test_searches_do_not_become_rare_while_answers_are_slow(lookout):
     lookout.looked(LOOK, 0.0, tried_rps=50.0)
-    for _ in range(3):
-        lookout.found(is_change=False)
-    lookout.heed(is_late=True)
-    assert lookout.next_look(30.0, traffic([9] * 30), batches=50).trigger == "periodic"
-    lookout.looked(LOOK, 30.0, tried_rps=50.0)
     lookout.found(is_change=False)
-    lookout.heed(is_late=True)
-    assert lookout.next_look(60.0, traffic([9] * 60), batches=50) is None
+    lookout.heed(is_slow=False)
+    assert lookout.next_look(30.0, traffic([9] * 30), batches=50) is None
+    lookout.heed(is_slow=True)
+    assert lookout.next_look(30.0, traffic([9] * 30), batches=50).trigger == "periodic"
 
 
 def test_two_searches_are_some_seconds_apart(lookout):

@@ -1,9 +1,19 @@
 """The learned margin, and the measurement it is learned from."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from controller.domain.arrival_process import Phase, Phases, PoissonProcess, sample_arrivals
+from controller.domain.prices import ClusterPrices
+from controller.domain.service_time import TokenServiceTimes
+from controller.domain.serving_config import InstanceShape, ServingConfig
+from controller.domain.slo import LatencySlo
 from controller.monitor.server_latency import ServerLatency
 from controller.optimizer.margin import LARGEST, learn_margin
+from controller.reproduce.rehearsal import Design, Scene, rehearse
+from controller.settings import LoopSettings
 from controller.telemetry.merge import HeartbeatMerge
 
 
@@ -73,7 +83,7 @@ def measured(waits_s):
 def test_time_in_the_servers_is_wait_and_service():
     seen = measured([0.2] * 6)
     assert seen.slow_s == pytest.approx(0.3)
-    assert seen.duration_s == 30
+    assert (seen.from_s, seen.until_s) == (0, 30)
 
 
 def test_slow_stretches_count_and_not_the_mean():
@@ -83,7 +93,20 @@ def test_slow_stretches_count_and_not_the_mean():
 def test_a_backlog_from_before_the_change_does_not_count():
     seen = measured([0.6, 1.5, 0.9, 0.2] + [0.1] * 6)
     assert seen.slow_s == pytest.approx(0.2)
-    assert seen.duration_s < 40
+    assert (seen.from_s, seen.until_s) == (20, 50)
+
+
+def test_what_became_quicker_long_after_the_change_was_slow_under_it():
+    assert measured([0.0] * 22 + [0.9, 0.6, 0.3] + [0.0] * 20).slow_s == pytest.approx(0.7)
+
+
+def test_no_more_is_remembered_than_can_be_simulated_quickly():
+    merge, latency = HeartbeatMerge(), ServerLatency(0.95)
+    for second in range(0, 65, 5):
+        say(merge, second, 1000 * second, wait_s=0.0, served_s=50.0 * second)
+        latency.observe(merge, float(second))
+    seen = latency.seen()
+    assert (seen.from_s, seen.until_s) == (50, 60)
 
 
 def test_what_is_slow_for_good_counts_as_soon_as_it_no_longer_becomes_quicker():
@@ -104,3 +127,43 @@ def test_a_change_begins_anew():
     assert latency.seen() is not None
     latency.begin()
     assert latency.seen() is None
+
+
+SERVICE = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
+"""About twenty requests a second and instance."""
+
+
+def watched(stretches, config, *, slower=1.0, **shape):
+    """Play stretches of (seconds, rate) under one setting, and return the margin."""
+    process = Phases(tuple(Phase(length_s, PoissonProcess(rate)) for length_s, rate in stretches))
+    until_s = sum(length_s for length_s, _ in stretches)
+    rng = np.random.default_rng(3)
+    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
+    scene = Scene(
+        arrival_s=arrival_s,
+        tokens=rng.integers(12, 37, arrival_s.size),
+        until_s=until_s,
+        service=SERVICE,
+        shape=InstanceShape(**shape),
+        config=config,
+        later=((60.0, replace(SERVICE, per_token_s=slower * SERVICE.per_token_s)),),
+    )
+    settings = LoopSettings(slo=LatencySlo(0.95, 1.0), prices=ClusterPrices(1.0, 1.0), mode="recommend", trials=0)
+    return rehearse(scene, Design(settings=settings)).margin
+
+
+@pytest.mark.parametrize(
+    ("stretches", "scale", "shape"),
+    [
+        pytest.param([(50, 75), (12, 125), (78, 75)], (5, 5), {}, id="a gust longer ago than the searches replay"),
+        pytest.param([(30, 6), (110, 26)], (1, 3), {"cold_start_s": 25.0}, id="instances that start slowly"),
+    ],
+)
+def test_a_platform_that_does_what_is_simulated_teaches_no_margin(stretches, scale, shape):
+    config = ServingConfig(max_batch_size=4, min_scale=scale[0], max_scale=scale[1], target=2, window_s=300)
+    assert watched(stretches, config, **shape) < 1.1
+
+
+def test_a_platform_that_becomes_slower_teaches_one():
+    config = ServingConfig(max_batch_size=4, min_scale=5, max_scale=5)
+    assert watched([(140, 75)], config, slower=1.5) > 1.3
