@@ -16,23 +16,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cluster_runs import MEMORY_MB, VCPU, PodWatch, knative_service, kubectl, node_address, send
+from cluster_runs import PodWatch, kubectl, node_address, send
 from heard_service import Listener, read_heard
+from served_subjects import FAKE, WEIGHTS, WINDOW_S, Subject, pod_shape, read_subject, service, write_subject
 from simulated_runs import Measured, World, figures_of, read_run, simulate
 
 from controller.domain.instance_log import write_instance_log
-from controller.domain.service_time import TokenServiceTimes
-from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
+from controller.domain.serving_config import AutoscalerSettings
 
 if TYPE_CHECKING:
     from controller.domain.service_time import ServiceTimes
@@ -46,64 +45,22 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 CALIBRATING = (("steady", 101), ("bursty", 102))
 JUDGED = tuple((kind, seed) for seed in range(1, 6) for kind in SCHEDULES)
 COST_BOUND, P95_BOUND = 0.10, 0.15
-WINDOW_S = 30.0
 # The test cluster's grace period; at Knative's burst capacity of 211 it has passed when the window ends.
 AUTOSCALER = AutoscalerSettings(window_s=WINDOW_S, scale_to_zero_grace_period_s=6)
 TEXTS = 64
 TAIL_S = WINDOW_S + 45.0
 """After the last request: a window, a tick, and the 30 s that Knative's queue-proxy waits before it ends."""
 ATTEMPTS = 3
-HEARD, SUBJECT = "heard.json", "subject.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is served, and how.
-
-    Attributes:
-        name: in files.
-        model: as the server is told.
-        config: settings of server and autoscaler.
-        words: least and most of a text.
-        cores: that all pods share.
-        service: what a batch takes; None where pods have to tell, and then nothing is judged.
-    """
-
-    name: str
-    model: str
-    config: ServingConfig
-    words: tuple[int, int]
-    cores: float
-    service: TokenServiceTimes | None
-
-
-FAKE = Subject(
-    "fake runtime",
-    "fake",
-    ServingConfig(max_batch_size=4, target=4, container_concurrency=6, window_s=WINDOW_S, max_scale=5),
-    words=(4, 30),
-    cores=math.inf,
-    service=TokenServiceTimes(fixed_s=0.3, per_token_s=0.0005),
-)
-# Long texts, so that the model's work outweighs the network's, and no more pods than the cores can feed.
-WEIGHTS = Subject(
-    "real weights",
-    "/mnt/models",
-    ServingConfig(
-        max_batch_size=4, batch_tokens=2048, target=1, container_concurrency=6, window_s=WINDOW_S, max_scale=3
-    ),
-    words=(150, 350),
-    cores=os.cpu_count() or 1,
-    service=None,
-)
+HEARD = "heard.json"
 
 
 def main() -> int:
     """Measure unless told not to, compare, print; the exit code says whether the bounds are kept, where they hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and figures")
-    parser.add_argument("--again", action="store_true", help="judge the runs that the folder holds")
-    parser.add_argument("--weights", action="store_true", help="serve the demo's model; reported, not judged")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="judge the runs that the folder holds")
+    which.add_argument("--weights", action="store_true", help="serve the demo's model; reported, not judged")
     options = parser.parse_args()
     if not options.again:
         measure(options.out, WEIGHTS if options.weights else FAKE)
@@ -113,7 +70,7 @@ def main() -> int:
 def measure(out: Path, subject: Subject) -> None:
     """Every run, calibrating ones first, each in a folder of its own."""
     out.mkdir(parents=True, exist_ok=True)
-    write_subject(out / SUBJECT, subject)
+    write_subject(out, subject)
     texts = write_texts(out / "texts.txt", subject.words)
     kubectl("create", "namespace", NAMESPACE)
     watch, listener = PodWatch(NAMESPACE), None
@@ -139,49 +96,6 @@ def measure(out: Path, subject: Subject) -> None:
         watch.close()
         if listener:
             listener.close()
-
-
-def pod_shape(subject: Subject) -> InstanceShape:
-    return InstanceShape(vcpu=VCPU, memory_mb=MEMORY_MB, cores=subject.cores, routing="knative")
-
-
-def write_subject(path: Path, subject: Subject) -> None:
-    path.write_text(json.dumps({"name": subject.name, "cores": subject.cores}) + "\n")
-
-
-def read_subject(out: Path) -> Subject:
-    """What was served, and how many cores the machine had then."""
-    about = json.loads((out / SUBJECT).read_text())
-    return replace(next(each for each in (FAKE, WEIGHTS) if each.name == about["name"]), cores=about["cores"])
-
-
-def service(kind: str, subject: Subject, listener: Listener | None) -> dict[str, Any]:
-    config = subject.config
-    environment = {
-        "TIDEGATE_MODEL": subject.model,
-        "TIDEGATE_MAX_BATCH_SIZE": str(config.max_batch_size),
-        "TIDEGATE_BATCH_TOKENS": str(config.batch_tokens),
-    }
-    if listener:
-        environment |= listener.environment()
-    if subject.service:
-        environment |= {
-            "TIDEGATE_FAKE_FIXED_S": str(subject.service.fixed_s),
-            "TIDEGATE_FAKE_PER_TOKEN_S": str(subject.service.per_token_s),
-            "TIDEGATE_FAKE_BUSY": "0",
-        }
-    annotations = {
-        "window": f"{config.window_s:.0f}s",
-        "target": f"{config.target:g}",
-        "min-scale": str(config.min_scale),
-        "max-scale": str(config.max_scale),
-    }
-    return knative_service(
-        kind,
-        environment=environment,
-        annotations=annotations,
-        container_concurrency=config.container_concurrency,
-    )
 
 
 def write_texts(path: Path, words: tuple[int, int]) -> Path:

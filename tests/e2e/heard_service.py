@@ -44,7 +44,7 @@ class Listener:
         self._host, self._live = host, live
         self._began_s = time.monotonic()
         self._profiler = Profiler(shape)
-        self._fit = self._profiler.fit()
+        self._profiling = threading.Lock()
         self._merge = HeartbeatMerge(started_at_s=time.time())
         self._secret = secrets.token_hex(16)
         self._start_cpu_s: dict[str, float] = {}
@@ -65,14 +65,15 @@ class Listener:
 
     def write(self, path: Path) -> None:
         """Write down what is known by now, for `read_heard`."""
-        fit = self._fit
-        if not self._start_cpu_s:
+        with self._profiling:
+            fit, starts_cpu_s = self._profiler.fit(), list(self._start_cpu_s.values())
+        if not starts_cpu_s:
             raise SystemExit("bench: no pod was heard; look whether pods reach the node's address")
         document = {
             "service": fit.service.to_document(),
             "relative_error": fit.relative_error,
             "batches": fit.batches,
-            "cold_start_cpu_s": statistics.median(self._start_cpu_s.values()),
+            "cold_start_cpu_s": statistics.median(starts_cpu_s),
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -83,7 +84,8 @@ class Listener:
         try:
             while not self._stop.is_set():
                 await asyncio.sleep(PAUSE_S)
-                self._look()
+                with self._profiling:
+                    self._look()
         finally:
             await server.aclose()
 
@@ -95,7 +97,6 @@ class Listener:
             if seen.heartbeat.ready:
                 self._start_cpu_s.setdefault(seen.heartbeat.boot_id, seen.heartbeat.counters["cpu_s"])
         self._profiler.observe(instances, self._now(), live=self._live())
-        self._fit = self._profiler.fit()
 
     def _now(self) -> float:
         return time.monotonic() - self._began_s
