@@ -17,7 +17,7 @@ from controller.domain.cost import instance_second_usd
 from controller.domain.documents import as_number
 from controller.domain.serving_config import ServingConfig
 from controller.errors import BadInputError
-from controller.monitor.server_latency import SHORTEST_S, LatencySeen, ServerLatency
+from controller.monitor.server_latency import LatencySeen, ServerLatency
 from controller.monitor.source import FrontArrivals, ServerArrivals
 from controller.monitor.traffic import Detection, Traffic, TrafficChange
 from controller.optimizer.decision import Conditions
@@ -85,7 +85,6 @@ class ServiceView:
         self._front = FrontArrivals()
         self._source: ArrivalSource = source or ServerArrivals(merge)
         self._searched: tuple[float, LatencySeen | None] = (0.0, None)
-        self._compared_until_s = -math.inf
         self._ready = 0
 
     def observe(self, state: PlatformState) -> None:
@@ -117,7 +116,7 @@ class ServiceView:
         Raises:
             BadInputError: bounds that leave nothing to search.
         """
-        traffic, served = self.traffic, self._not_compared_yet()
+        traffic, served = self.traffic, self._latency.news
         first, past = self._past(now_s)
         law = traffic.law
         if law is None or look.trigger in {"start", "alarm"}:
@@ -143,7 +142,7 @@ class ServiceView:
             margin=self.margin,
             may_hold=look.trigger in {"regime", "periodic"},
             may_roll=look.trigger == "regime",
-            served=past[:0] if served is None else past[_bins_of(served, first)],
+            served=past[:0] if served is None else past[served.bins(first, BIN_S)],
         )
         self._searched = (traffic.rate_rps, served)
         settings = self._settings
@@ -217,15 +216,10 @@ class ServiceView:
         first, counts, _ = self._source.counts(now_s, BIN_S)
         return first, counts
 
-    def _not_compared_yet(self) -> LatencySeen | None:
-        """Return what was measured, unless nearly all of it has been compared: one error is learned from once."""
-        seen = self._latency.seen()
-        return None if seen is None or seen.until_s < self._compared_until_s + SHORTEST_S else seen
-
     @property
     def is_slow(self) -> bool:
         """Whether slow stretches of the present setting come near the bound, in the servers alone."""
-        served = self._latency.seen()
+        served = self._latency.seen
         return served is not None and is_near(served.slow_s, self._settings.slo.bound_s)
 
     def learn(self, found: SearchResult) -> str:
@@ -238,7 +232,7 @@ class ServiceView:
         self.best = found.best.config
         if served is None or found.calibration_s is None:
             return ""
-        self._compared_until_s = served.until_s
+        self._latency.compared(served)
         self.margin = self._lesson(
             self.margin,
             observed_s=served.slow_s,
@@ -301,8 +295,3 @@ class ServiceView:
             raise BadInputError(f"state: not a state of this loop ({error!r}); it starts afresh") from error
         self.traffic, self.profiler, self.margin = traffic, profiler, margin
         self.best, self.reflex = best, reflex
-
-
-def _bins_of(seen: LatencySeen, first: int) -> slice:
-    """Return where the bins of what was measured stand among those that begin with this number."""
-    return slice(*(max(0, round(at_s / BIN_S) - first) for at_s in (seen.from_s, seen.until_s)))

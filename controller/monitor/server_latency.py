@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,10 @@ class LatencySeen:
     until_s: float
     slow_s: float
 
+    def bins(self, first: int, bin_s: float) -> slice:
+        """Return where that time stands among bins of the run's clock of which the first has this number."""
+        return slice(*(max(0, round(at_s / bin_s) - first) for at_s in (self.from_s, self.until_s)))
+
 
 class ServerLatency:
     """Remembers sums by stretch of time; a change of setting or of the number of instances begins anew.
@@ -50,10 +55,24 @@ class ServerLatency:
         self._quantile = quantile
         self._sums: deque[tuple[float, float, float]] = deque()
         self._began_s = 0.0
+        self._compared_until_s = -math.inf
+        self.seen: LatencySeen | None = None
+        """The latency over the remembered time; None while that says too little."""
+
+    @property
+    def news(self) -> LatencySeen | None:
+        """What is seen, unless nearly all of it has been compared: one error is learned from once."""
+        is_old = self.seen is None or self.seen.until_s < self._compared_until_s + SHORTEST_S
+        return None if is_old else self.seen
+
+    def compared(self, seen: LatencySeen) -> None:
+        """Take note that this was compared with its simulation."""
+        self._compared_until_s = seen.until_s
 
     def begin(self) -> None:
         """Forget what was measured under other conditions."""
         self._sums.clear()
+        self.seen = None
 
     def observe(self, merge: HeartbeatMerge, now_s: float) -> None:
         """Take the sums of all servers as they stand now, once in a stretch."""
@@ -67,9 +86,9 @@ class ServerLatency:
         sums.append((now_s, counters.get("answered", 0.0), counters.get("queue_wait_s", 0.0) + served_s))
         while now_s - sums[0][0] > LONGEST_S or (len(sums) > 2 and sums[-1][1] - sums[0][1] > MOST_ANSWERED):
             sums.popleft()
+        self.seen = self._measured()
 
-    def seen(self) -> LatencySeen | None:
-        """Return the latency over the remembered time; None while that says too little."""
+    def _measured(self) -> LatencySeen | None:
         if len(self._sums) < 2:
             return None
         sums = np.array(self._sums)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from controller.domain.arrival_process import Phase, Phases, PoissonProcess, sample_arrivals
+from controller.domain.arrival_process import Phase, Phases, PoissonProcess
 from controller.domain.prices import load_prices
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import PRICE_OF_CHANGE, InstanceShape
 from controller.domain.slo import LatencySlo
 from controller.monitor.detection import default_detection
-from controller.reproduce.rehearsal import Design, Scene
+from controller.reproduce.rehearsal import Design, Scene, drawn_scene
 from controller.reproduce.streams import Purpose, stream
 from controller.settings import LoopSettings
 
@@ -28,8 +28,6 @@ FULL = "tidegate"
 RUPTURES, OPTUNA = "without ruptures", "without Optuna"
 HOT, MARGIN = "without hot settings", "without the margin"
 PARTS = (RUPTURES, OPTUNA, HOT, MARGIN)
-TOKENS = (12, 36)
-"""Shortest and longest request."""
 BY_TOKENS = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
 """About twenty requests a second and instance, whatever the batch."""
 BY_CALLS = TokenServiceTimes(per_batch_s=0.25, per_token_s=0.0002, cv=0.1)
@@ -106,12 +104,4 @@ def _in_turn(*stretches: tuple[float, ArrivalProcess]) -> Phases:
 
 def _scene(seed: int, process: ArrivalProcess, until_s: float, service: TokenServiceTimes) -> Scene:
     rng = stream(seed, Purpose.ABLATION_TRAFFIC, 1)
-    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
-    return Scene(
-        arrival_s=arrival_s,
-        tokens=rng.integers(TOKENS[0], TOKENS[1] + 1, arrival_s.size),
-        until_s=until_s,
-        service=service,
-        shape=InstanceShape(cold_start_s=2.0),
-        seed=seed,
-    )
+    return drawn_scene(process, service, until_s=until_s, rng=rng, shape=InstanceShape(cold_start_s=2.0), seed=seed)

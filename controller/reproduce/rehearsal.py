@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.control_loop import ControlLoop, Parts
+from controller.domain.arrival_process import sample_arrivals
 from controller.domain.cost import instances_cost_usd
 from controller.domain.serving_config import AutoscalerSettings, InstanceShape, ServingConfig
 from controller.monitor.detection import default_detection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from controller.domain.arrival_process import ArrivalProcess
     from controller.domain.service_time import ServiceTimes
     from controller.monitor.traffic import Detection
     from controller.optimizer.margin import Lesson
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from controller.performance_model.simulation_result import SimulationResult
     from controller.settings import LoopSettings
 
+TOKENS = (12, 36)
+"""Shortest and longest request of a drawn scene."""
 SEARCH_TAKES_S = 2.0
 """Virtual seconds from a question to its answer; a child process on a busy core takes about as long."""
 
@@ -61,6 +65,15 @@ class Scene:
     config: ServingConfig = field(default_factory=ServingConfig)
     later: tuple[tuple[float, ServiceTimes], ...] = ()
     seed: int = 0
+
+
+def drawn_scene(
+    process: ArrivalProcess, service: ServiceTimes, *, until_s: float, rng: np.random.Generator, **rest: Any
+) -> Scene:
+    """Return a scene of drawn arrivals of `TOKENS`; the rest are fields of the scene."""
+    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
+    tokens = rng.integers(TOKENS[0], TOKENS[1] + 1, arrival_s.size)
+    return Scene(arrival_s=arrival_s, tokens=tokens, until_s=until_s, service=service, **rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

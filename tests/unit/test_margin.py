@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.domain.arrival_process import Phase, Phases, PoissonProcess, sample_arrivals
+from controller.domain.arrival_process import Phase, Phases, PoissonProcess
 from controller.domain.prices import ClusterPrices
 from controller.domain.service_time import TokenServiceTimes
 from controller.domain.serving_config import InstanceShape, ServingConfig
 from controller.domain.slo import LatencySlo
 from controller.monitor.server_latency import ServerLatency
 from controller.optimizer.margin import LARGEST, learn_margin
-from controller.reproduce.rehearsal import Design, Scene, rehearse
+from controller.reproduce.rehearsal import Design, drawn_scene, rehearse
 from controller.settings import LoopSettings
 from controller.telemetry.merge import HeartbeatMerge
 
@@ -77,7 +77,7 @@ def measured(waits_s):
         say(merge, 5 * stretch, 100 * stretch, wait_s=total_s, served_s=5.0 * stretch)
         for second in (5 * stretch - 2, 5 * stretch):
             latency.observe(merge, float(second))
-    return latency.seen()
+    return latency.seen
 
 
 def test_time_in_the_servers_is_wait_and_service():
@@ -105,7 +105,7 @@ def test_no_more_is_remembered_than_can_be_simulated_quickly():
     for second in range(0, 65, 5):
         say(merge, second, 1000 * second, wait_s=0.0, served_s=50.0 * second)
         latency.observe(merge, float(second))
-    seen = latency.seen()
+    seen = latency.seen
     assert (seen.from_s, seen.until_s) == (50, 60)
 
 
@@ -124,9 +124,21 @@ def test_a_change_begins_anew():
     for second in range(0, 60, 5):
         say(merge, second, 100 * second, wait_s=0.0, served_s=5.0 * second)
         latency.observe(merge, float(second))
-    assert latency.seen() is not None
+    assert latency.seen is not None
     latency.begin()
-    assert latency.seen() is None
+    assert latency.seen is None
+
+
+def test_what_was_compared_is_no_news_until_ten_seconds_are_added():
+    merge, latency = HeartbeatMerge(), ServerLatency(0.95)
+    known = []
+    for second in range(0, 60, 5):
+        say(merge, second, 100 * second, wait_s=0.0, served_s=5.0 * second)
+        latency.observe(merge, float(second))
+        known.append(latency.news is not None)
+        if second == 35:
+            latency.compared(latency.seen)
+    assert known == [False] * 2 + [True] * 6 + [False] + [True] * 3
 
 
 SERVICE = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
@@ -136,14 +148,11 @@ SERVICE = TokenServiceTimes(per_batch_s=0.02, per_token_s=0.0019, cv=0.1)
 def watched(stretches, config, *, slower=1.0, **shape):
     """Play stretches of (seconds, rate) under one setting, and return the margin."""
     process = Phases(tuple(Phase(length_s, PoissonProcess(rate)) for length_s, rate in stretches))
-    until_s = sum(length_s for length_s, _ in stretches)
-    rng = np.random.default_rng(3)
-    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
-    scene = Scene(
-        arrival_s=arrival_s,
-        tokens=rng.integers(12, 37, arrival_s.size),
-        until_s=until_s,
-        service=SERVICE,
+    scene = drawn_scene(
+        process,
+        SERVICE,
+        until_s=sum(length_s for length_s, _ in stretches),
+        rng=np.random.default_rng(3),
         shape=InstanceShape(**shape),
         config=config,
         later=((60.0, replace(SERVICE, per_token_s=slower * SERVICE.per_token_s)),),

@@ -13,7 +13,7 @@ from controller.domain.serving_config import InstanceShape
 from controller.domain.slo import LatencySlo
 from controller.monitor.detection import default_detection
 from controller.monitor.traffic import Traffic
-from controller.reproduce.rehearsal import Design, Scene, play, settled_after_s
+from controller.reproduce.rehearsal import Design, drawn_scene, play, settled_after_s
 from controller.settings import LoopSettings
 
 HOUR_S = 3600
@@ -34,15 +34,8 @@ def regimes_of(process, seed):
 
 async def loop_of(process, *, until_s, seed, cold_start_s=2.0):
     rng = np.random.default_rng((seed, 11))
-    arrival_s = sample_arrivals(process, duration_s=until_s, rng=rng)
-    scene = Scene(
-        arrival_s=arrival_s,
-        tokens=rng.integers(12, 37, arrival_s.size),
-        until_s=until_s,
-        service=SERVICE,
-        shape=InstanceShape(cold_start_s=cold_start_s, max_instances=40),
-        seed=seed,
-    )
+    shape = InstanceShape(cold_start_s=cold_start_s, max_instances=40)
+    scene = drawn_scene(process, SERVICE, until_s=until_s, rng=rng, shape=shape, seed=seed)
     settings = LoopSettings(slo=SLO, prices=load_prices().cluster, trials=12, may_roll=True)
     return await play(scene, Design(settings=settings))
 
